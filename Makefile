@@ -1,0 +1,31 @@
+# Os comandos do curso. Sem make (no Windows, por exemplo)? O README traz os comandos equivalentes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
+READY := $(VENV)/.pronto
+
+.PHONY: curso lab testes testes-completos lint
+
+curso: $(READY)
+	$(BIN)/python -m llmdefinitions
+
+lab: $(READY)
+	$(BIN)/python -m llmdefinitions.lab
+
+testes: $(READY)
+	$(BIN)/python -m pytest -m "not lento" --cov
+
+testes-completos: $(READY)
+	$(BIN)/python -m pytest -m lento
+
+lint: $(READY)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+# Refeito só quando um destes arquivos muda.
+$(READY): pyproject.toml constraints.txt requirements-offline.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'O curso precisa do Python 3.11 ou mais novo; este é o %d.%d. Use: make PYTHON=/caminho/do/python3.12' % sys.version_info[:2])"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,dev]"
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-offline.txt
+	@$(PYTHON) -c "open('$(READY)', 'w').close()"

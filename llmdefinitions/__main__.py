@@ -1,0 +1,39 @@
+"""``python -m llmdefinitions``: executa o curso inteiro na linha de comando."""
+
+import sys
+
+import click
+
+from .command import PortugueseCommand, run_command
+from .config import DEFAULT_MODEL, MODEL_CONFIGS
+
+
+@click.command(
+    "python -m llmdefinitions",
+    cls=PortugueseCommand,
+    help="Executa o curso: prepara mensagens SMS, ajusta um GPT-2 para reconhecer spam, avalia, compara com uma "
+    "referência simples, classifica as duas mensagens da aula e salva o classificador.",
+    epilog="Variáveis: LLMDEFINITIONS_DADOS (pasta com os seus dados), LLMDEFINITIONS_FONTE (auto, local ou embutida).",
+)
+@click.option("--saida", default="resultados", show_default="resultados", metavar="PASTA", help="Onde gravar.")
+@click.option("--modelo", default=DEFAULT_MODEL, metavar="NOME", help=f"Um de: {', '.join(MODEL_CONFIGS)}.")
+@click.option("--epocas", default=5, type=click.IntRange(1), metavar="N", help="Voltas pelo treino.  [padrão: 5]")
+@click.option(
+    "--taxa",
+    default=5e-4,
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help="Taxa de aprendizado.  [padrão: 0.0005]",
+)
+@click.option("--semente", default=123, type=click.IntRange(0), metavar="N", help="Dos sorteios.  [padrão: 123]")
+@click.option("--dispositivo", metavar="NOME", help="cpu, cuda ou mps; sem isto, o melhor que houver.")
+@click.option("--como-na-aula", is_flag=True, help="Lê o arquivo como a aula: aspas juntam mensagens (5.572 na UCI).")
+@click.option("--sem-vazamento", is_flag=True, help="Cópias de uma mensagem ficam todas na mesma parte.")
+def main(saida, modelo, epocas, taxa, semente, dispositivo, como_na_aula, sem_vazamento):
+    from .course import run_course
+
+    run_course(saida, modelo, epocas, taxa, semente, como_na_aula, sem_vazamento, dispositivo)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

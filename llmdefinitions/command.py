@@ -1,0 +1,67 @@
+"""Linha de comando em português: ajuda traduzida e, no lugar do rastro de um erro, uma frase."""
+
+import os
+import traceback
+
+import click
+
+
+class PortugueseCommand(click.Command):
+    """Um comando do Click cuja ajuda sai em português."""
+
+    def format_usage(self, ctx, formatter):
+        formatter.write_usage(ctx.command_path, "[OPÇÕES]", prefix="Uso: ")
+
+    def format_options(self, ctx, formatter):
+        rows = [row for parameter in self.get_params(ctx) if (row := parameter.get_help_record(ctx))]
+        with formatter.section("Opções"):
+            formatter.write_dl(rows)
+
+    def get_help_option(self, ctx):
+        option = super().get_help_option(ctx)
+        option.help = "Mostra esta ajuda e sai."
+        return option
+
+
+def run_command(command, arguments=None):
+    """Executa um comando do Click e transforma qualquer falha numa frase em português, na saída de erro.
+
+    Com ``LLMDEFINITIONS_RASTRO=1`` o rastro completo do erro é mostrado também.
+
+    Args:
+        command: o comando.
+        arguments: lista de argumentos; sem ela, os da linha de comando.
+
+    Returns:
+        O código de saída: 0 se deu certo, 1 se falhou, 2 se a linha de comando está errada, 130 se interrompido.
+    """
+    try:
+        command.main(arguments, prog_name=command.name, standalone_mode=False)
+    except click.UsageError as error:
+        _complain(f"{_explain_usage(error)} Veja: {command.name} --help")
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _complain("Interrompido.")
+        return 130
+    except Exception as error:
+        if os.environ.get("LLMDEFINITIONS_RASTRO"):
+            traceback.print_exc()
+        _complain(str(error) or type(error).__name__)
+        return 1
+    return 0
+
+
+def _explain_usage(error):
+    match error:
+        case click.NoSuchOption():
+            return f"Não conheço a opção {error.option_name}."
+        case click.BadOptionUsage():
+            return f"A opção {error.option_name} está incompleta ou recebeu um valor que não aceita."
+        case click.BadParameter() if error.param:
+            return f"O valor dado a {error.param.opts[0]} não serve."
+        case _:
+            return f"Não entendi a linha de comando ({error.format_message()})."
+
+
+def _complain(sentence):
+    click.echo(f"Erro: {sentence}", err=True)

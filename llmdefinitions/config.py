@@ -1,0 +1,47 @@
+"""As configurações dos modelos GPT-2 que o curso usa.
+
+Os quatro primeiros tamanhos são os da aula, publicados pela OpenAI com o artigo de Radford et al. (2019),
+*Language Models are Unsupervised Multitask Learners*. O quinto, ``"gpt2-mini (12M)"``, tem a mesma
+arquitetura em miniatura e é o padrão do curso: cabe em qualquer computador e dispensa a internet.
+"""
+
+BASE_CONFIG = {
+    "vocab_size": 50257,  # tamanho do vocabulário do GPT-2
+    "context_length": 1024,  # quantos tokens o modelo enxerga de uma vez
+    "drop_rate": 0.0,  # sem dropout, como na aula
+    "qkv_bias": True,  # o GPT-2 publicado tem viés em consulta, chave e valor
+}
+
+# O tamanho se lê entre parênteses, como na aula: nome.split(" ")[-1].lstrip("(").rstrip(")").
+MODEL_CONFIGS = {
+    "gpt2-small (124M)": {"emb_dim": 768, "n_layers": 12, "n_heads": 12},
+    "gpt2-medium (355M)": {"emb_dim": 1024, "n_layers": 24, "n_heads": 16},
+    "gpt2-large (774M)": {"emb_dim": 1280, "n_layers": 36, "n_heads": 20},
+    "gpt2-xl (1558M)": {"emb_dim": 1600, "n_layers": 48, "n_heads": 25},
+    "gpt2-mini (12M)": {"emb_dim": 192, "n_layers": 6, "n_heads": 6, "context_length": 256},
+}
+
+DEFAULT_MODEL = "gpt2-mini (12M)"
+"""O modelo que roda em qualquer lugar."""
+
+END_OF_TEXT = 50256
+"""Id do token ``<|endoftext|>``, que o curso também usa para preencher mensagens curtas (*padding*)."""
+
+
+def model_config(choose_model=DEFAULT_MODEL):
+    """Devolve a configuração completa de um modelo: a base da aula mais o tamanho escolhido.
+
+    Args:
+        choose_model: uma das chaves de ``MODEL_CONFIGS``, por exemplo ``"gpt2-small (124M)"``.
+
+    Returns:
+        Um dicionário novo com ``vocab_size``, ``context_length``, ``drop_rate``, ``qkv_bias``,
+        ``emb_dim``, ``n_layers`` e ``n_heads``.
+
+    Raises:
+        ValueError: se o modelo não existe.
+    """
+    if choose_model not in MODEL_CONFIGS:
+        known = ", ".join(f'"{name}"' for name in MODEL_CONFIGS)
+        raise ValueError(f"choose_model: não conheço {choose_model!r}. Escolha um destes: {known}.")
+    return BASE_CONFIG | MODEL_CONFIGS[choose_model]

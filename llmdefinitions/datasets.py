@@ -1,0 +1,300 @@
+"""As mensagens SMS, do arquivo aos lotes: ler, limpar, equilibrar, dividir, converter em ids.
+
+A coleção é a *SMS Spam Collection* (Almeida, Gómez Hidalgo e Yamakami, 2011; UCI, conjunto 228). A receita é a
+da aula: ``create_balanced_dataset``, ``random_split`` e ``SpamDataset`` dão os mesmos números que ela.
+"""
+
+import csv
+from collections import Counter
+
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .checks import check_columns, check_integer, check_number, check_path
+from .config import END_OF_TEXT
+from .progress import progress_bar
+from .sources import copy_whole, find_sms_spam
+
+LABELS = {"ham": 0, "spam": 1}
+"""O rótulo de cada classe: 0 para mensagem legítima (*ham*), 1 para spam."""
+
+LARGEST_FILE = 200_000_000
+"""Tamanho em bytes além do qual um arquivo de mensagens é recusado (o da UCI tem 478 mil)."""
+
+
+def download_and_unzip_spam_data(url, zip_path, extracted_path, data_file_path):
+    """Deixa o arquivo de mensagens em ``data_file_path``, como a função da aula.
+
+    O arquivo vem da fonte que ``sources.find_sms_spam`` encontrar, e a função diz qual foi. Um arquivo que já
+    está lá é mantido.
+
+    Args:
+        url, zip_path, extracted_path: os da aula, aceitos para que a chamada dela funcione sem mudança.
+        data_file_path: onde pôr o arquivo, por exemplo ``Path("sms_spam_collection/SMSSpamCollection.tsv")``.
+
+    Raises:
+        SourceError: se nenhuma fonte tem o arquivo.
+    """
+    data_file_path = check_path("data_file_path", data_file_path)
+    if data_file_path.exists():
+        print(f"{data_file_path} já existe; nada a baixar.")
+        return
+    source = find_sms_spam()
+    copy_whole(source.path, data_file_path)
+    print(f"{source.description}, em {data_file_path}")
+
+
+def load_spam_data(data_file_path, quoting=csv.QUOTE_NONE):
+    """Lê um arquivo de mensagens: em cada linha o rótulo, uma tabulação e o texto.
+
+    Args:
+        data_file_path: caminho do arquivo, em UTF-8.
+        quoting: como tratar aspas. Com ``csv.QUOTE_NONE``, o padrão, aspas são texto e o arquivo da UCI tem
+            5.574 mensagens. Com ``csv.QUOTE_MINIMAL``, o que ``pandas.read_csv`` faz na aula, uma mensagem que
+            começa com aspas engole as seguintes até as próximas aspas: sobram 5.572.
+
+    Returns:
+        ``DataFrame`` com as colunas de texto ``Label`` (``ham`` ou ``spam``) e ``Text``.
+
+    Raises:
+        FileNotFoundError: se o arquivo não existe.
+        ValueError: se o arquivo é grande demais, não é UTF-8, não tem duas colunas ou tem outro rótulo.
+    """
+    path = check_path("data_file_path", data_file_path)
+    if not path.is_file():
+        raise FileNotFoundError(f"data_file_path: não encontrei o arquivo {path}.")
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"data_file_path: {path} passa de {LARGEST_FILE // 1_000_000} MB; não é o que espero.")
+    expected = f"data_file_path: em {path} esperava, em cada linha, rótulo, tabulação e texto"
+    try:
+        df = pd.read_csv(path, sep="\t", header=None, quoting=quoting, keep_default_na=False, dtype=str)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"data_file_path: {path} não está em UTF-8 (byte {error.start}).") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{expected}; o leitor diz: {str(error).strip()}") from None
+    if df.shape[1] != 2:
+        raise ValueError(f"{expected}; encontrei {df.shape[1]} coluna(s).")
+    df.columns = ["Label", "Text"]
+    strange = df.index[~df["Label"].isin(LABELS)]
+    if len(strange):
+        raise ValueError(
+            f"{expected}, com rótulo ham ou spam; a mensagem {strange[0] + 1} tem {df['Label'][strange[0]]!r:.40}."
+        )
+    return df
+
+
+def clean_spam_data(df):
+    """Descarta as linhas que não servem para treinar: sem texto ou sem rótulo.
+
+    Mensagens repetidas ficam, como na aula; veja ``find_duplicates`` e o argumento ``without_leaks`` de
+    ``random_split``.
+
+    Args:
+        df: ``DataFrame`` com as colunas ``Label`` e ``Text``.
+
+    Returns:
+        Um ``DataFrame`` novo, sem espaços nas pontas dos textos, com índice de 0 em diante.
+    """
+    check_columns("df", df, ["Label", "Text"])
+    df = df.dropna(subset=["Label", "Text"])
+    df = df.assign(Text=df["Text"].str.strip())
+    return df[df["Text"] != ""].reset_index(drop=True)
+
+
+def create_balanced_dataset(df):
+    """Equilibra as classes: sorteia, da mais numerosa, tantas mensagens quantas tem a outra.
+
+    O sorteio usa ``random_state=42``, como na aula.
+
+    Args:
+        df: ``DataFrame`` com a coluna ``Label``, de valores ``ham`` e ``spam`` (ou 0 e 1).
+
+    Returns:
+        Um ``DataFrame`` novo: primeiro as mensagens *ham*, depois as de spam, com os índices de origem.
+
+    Raises:
+        TypeError, ValueError: se falta a coluna, se há outro rótulo ou se falta uma das classes.
+    """
+    check_columns("df", df, ["Label"])
+    numbers = _label_numbers("df", df["Label"])
+    classes = [df[numbers == number] for number in LABELS.values()]
+    smallest = min(map(len, classes))
+    if smallest == 0:
+        raise ValueError("df: esperava mensagens das duas classes, ham e spam; só encontrei uma.")
+    return pd.concat(
+        [examples if len(examples) == smallest else examples.sample(smallest, random_state=42) for examples in classes]
+    )
+
+
+def map_labels(df):
+    """Troca os rótulos de texto por números: ``ham`` vira 0 e ``spam`` vira 1.
+
+    Rótulos que já são 0 e 1 ficam como estão: aplicar a função duas vezes não estraga nada (na aula, executar
+    a célula do ``map`` outra vez enche a coluna de ``NaN``).
+
+    Args:
+        df: ``DataFrame`` com a coluna ``Label``.
+
+    Returns:
+        Um ``DataFrame`` novo, com ``Label`` de inteiros.
+
+    Raises:
+        TypeError, ValueError: se falta a coluna ou se há um rótulo desconhecido.
+    """
+    check_columns("df", df, ["Label"])
+    return df.assign(Label=_label_numbers("df", df["Label"]))
+
+
+def random_split(df, train_frac, validation_frac, without_leaks=False):
+    """Embaralha as mensagens (``random_state=123``, como na aula) e as divide em treino, validação e teste.
+
+    Args:
+        df: ``DataFrame`` com as mensagens; para ``without_leaks``, com a coluna ``Text``.
+        train_frac: fração do treino, entre 0 e 1.
+        validation_frac: fração da validação; o teste fica com o que sobrar.
+        without_leaks: se ``True``, mensagens de mesmo texto ficam todas na mesma parte, de modo que nenhuma do
+            teste foi vista no treino; os tamanhos podem passar um pouco do pedido. Com ``False``, a divisão é
+            exatamente a da aula.
+
+    Returns:
+        ``(train_df, validation_df, test_df)``.
+
+    Raises:
+        TypeError, ValueError: se as frações não servem ou se uma das partes ficaria vazia.
+    """
+    check_columns("df", df, ["Text"] if without_leaks else [])
+    train_frac = check_number("train_frac", train_frac, minimum=0, maximum=1)
+    validation_frac = check_number("validation_frac", validation_frac, minimum=0, maximum=1)
+    if train_frac + validation_frac > 1:
+        raise ValueError(
+            f"train_frac + validation_frac: esperava no máximo 1; recebi {train_frac} + {validation_frac}."
+        )
+    df = df.sample(frac=1, random_state=123).reset_index(drop=True)
+    train_end = int(len(df) * train_frac)
+    validation_end = train_end + int(len(df) * validation_frac)
+    if without_leaks:
+        # Cópias vão para junto da primeira, e nenhum corte separa um grupo.
+        group = df.groupby("Text", sort=False).ngroup().sort_values(kind="stable")
+        df = df.loc[group.index].reset_index(drop=True)
+        starts = [i for i in range(len(df) + 1) if i in (0, len(df)) or group.iat[i] != group.iat[i - 1]]
+        train_end = min(start for start in starts if start >= train_end)
+        validation_end = min(start for start in starts if start >= validation_end)
+    parts = df[:train_end], df[train_end:validation_end], df[validation_end:]
+    for name, part in zip(("treino", "validação", "teste"), parts, strict=True):
+        if part.empty:
+            raise ValueError(
+                f"train_frac, validation_frac: com {len(df)} mensagens e {train_frac}/{validation_frac}, a parte de "
+                f"{name} ficaria vazia."
+            )
+    return parts
+
+
+def find_duplicates(train_df, test_df):
+    """Encontra as mensagens do teste cujo texto está, letra por letra, no treino.
+
+    Um modelo pode acertá-las de cor; a acurácia honesta é a das outras.
+
+    Args:
+        train_df, test_df: ``DataFrame`` com a coluna ``Text``.
+
+    Returns:
+        As linhas de ``test_df`` que se repetem no treino, com os índices de origem.
+    """
+    check_columns("train_df", train_df, ["Text"])
+    check_columns("test_df", test_df, ["Text"])
+    return test_df[test_df["Text"].isin(set(train_df["Text"]))]
+
+
+class SpamDataset(Dataset):
+    """Mensagens como ids de tokens, todas com o mesmo comprimento, prontas para um ``DataLoader``.
+
+    Textos longos são cortados em ``max_length``; curtos são completados à direita com ``pad_token_id``.
+
+    Args:
+        csv_file: caminho de um CSV com as colunas ``Label`` (0 ou 1) e ``Text``.
+        tokenizer: o tokenizador do GPT-2 (veja ``get_tokenizer``).
+        max_length: comprimento em tokens; sem ele, o da mensagem mais longa do arquivo.
+        pad_token_id: id de preenchimento; o padrão é ``<|endoftext|>``.
+
+    Attributes:
+        data: o ``DataFrame`` lido.
+        encoded_texts: lista de listas de ids, já com ``max_length`` ids cada.
+        max_length: o comprimento em uso.
+
+    Raises:
+        TypeError, ValueError: se falta uma coluna, se há rótulo fora de {0, 1} ou se um número não serve.
+    """
+
+    def __init__(self, csv_file, tokenizer, max_length=None, pad_token_id=END_OF_TEXT):
+        self.data = pd.read_csv(csv_file, keep_default_na=False)
+        check_columns("csv_file", self.data, ["Label", "Text"])
+        strange = self.data.index[~self.data["Label"].isin(LABELS.values())]
+        if len(strange):
+            raise ValueError(
+                f"csv_file: esperava rótulos 0 ou 1; a linha {strange[0] + 2} tem "
+                f"{self.data['Label'][strange[0]]!r:.40}. Converta-os antes com map_labels."
+            )
+        check_integer("pad_token_id", pad_token_id, minimum=0)
+        texts = self.data["Text"].astype(str)
+        encoded = [encode_message(text, tokenizer) for text in progress_bar(texts, "convertendo", "mensagem")]
+        if max_length is None:
+            max_length = max(1, *map(len, encoded))
+        self.max_length = check_integer("max_length", max_length, minimum=1)
+        self.encoded_texts = [pad_or_truncate(ids, self.max_length, pad_token_id) for ids in encoded]
+
+    def __getitem__(self, index):
+        """Devolve ``(ids, rótulo)``: tensores de inteiros ``(max_length,)`` e ``()``."""
+        label = int(self.data["Label"].iat[index])
+        return torch.tensor(self.encoded_texts[index], dtype=torch.long), torch.tensor(label)
+
+    def __len__(self):
+        return len(self.data)
+
+
+def encode_message(text, tokenizer):
+    """Converte uma mensagem em lista de ids; ``<|endoftext|>`` escrito nela é texto comum, não um comando."""
+    return tokenizer.encode(text, disallowed_special=())
+
+
+def pad_or_truncate(ids, max_length, pad_token_id=END_OF_TEXT):
+    """Deixa uma lista de ids com exatamente ``max_length``: corta o excesso ou completa à direita."""
+    return ids[:max_length] + [pad_token_id] * (max_length - len(ids))
+
+
+def create_data_loaders(train_dataset, val_dataset, test_dataset, batch_size=8, seed=123):
+    """Cria os carregadores da aula: o de treino embaralha e descarta o lote incompleto do fim.
+
+    Args:
+        train_dataset, val_dataset, test_dataset: conjuntos como ``SpamDataset``.
+        batch_size: mensagens por lote.
+        seed: semente posta por ``torch.manual_seed`` antes de criá-los, como na aula.
+
+    Returns:
+        ``(train_loader, val_loader, test_loader)``.
+
+    Raises:
+        ValueError: se um conjunto está vazio ou o treino não enche um lote.
+    """
+    check_integer("batch_size", batch_size, minimum=1)
+    if len(train_dataset) < batch_size:
+        raise ValueError(
+            f"train_dataset: {len(train_dataset)} mensagens não enchem um lote de {batch_size}; reduza batch_size."
+        )
+    for name, dataset in (("val_dataset", val_dataset), ("test_dataset", test_dataset)):
+        if len(dataset) == 0:
+            raise ValueError(f"{name}: está vazio; esperava ao menos uma mensagem.")
+    torch.manual_seed(check_integer("seed", seed, minimum=0))
+    return (
+        DataLoader(train_dataset, batch_size=batch_size, shuffle=True, drop_last=True),
+        DataLoader(val_dataset, batch_size=batch_size),
+        DataLoader(test_dataset, batch_size=batch_size),
+    )
+
+
+def _label_numbers(name, labels):
+    numbers = labels.map(lambda label: LABELS.get(label, label if label in (0, 1) else None))
+    if numbers.isna().any():
+        strange = Counter(labels[numbers.isna()].astype(str)).most_common(1)[0][0]
+        raise ValueError(f"{name}: esperava rótulos ham e spam (ou 0 e 1); encontrei {strange!r:.40}.")
+    return numbers.astype(int)

@@ -1,0 +1,63 @@
+"""``python -m llmdefinitions.lab``: copia os cadernos para a sua pasta e abre o JupyterLab nela."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from .command import PortugueseCommand, run_command
+from .sources import copy_whole
+
+
+def copy_notebooks(source, target):
+    """Copia os cadernos que ainda não estão na pasta de destino; nunca substitui um arquivo.
+
+    Args:
+        source: pasta de origem.
+        target: pasta de destino, criada se preciso.
+
+    Returns:
+        ``(copied, kept)``: os caminhos, relativos, do que foi copiado e do que já estava lá.
+    """
+    source, target = Path(source), Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    copied, kept = [], []
+    for path in sorted(source.rglob("*")):
+        relative = path.relative_to(source)
+        if not path.is_file() or any(part.startswith(".") for part in relative.parts):
+            continue
+        if (target / relative).exists():
+            kept.append(relative)
+        else:
+            copy_whole(path, target / relative)
+            copied.append(relative)
+    return copied, kept
+
+
+@click.command(
+    "python -m llmdefinitions.lab",
+    cls=PortugueseCommand,
+    help="Copia os cadernos de notebooks/ para minhas_respostas/, sem tocar no que você já fez, e abre o JupyterLab.",
+)
+@click.option("--origem", default="notebooks", metavar="PASTA", help="De onde copiar.  [padrão: notebooks]")
+@click.option("--destino", default="minhas_respostas", metavar="PASTA", help="Sua pasta.  [padrão: minhas_respostas]")
+@click.option("--sem-navegador", is_flag=True, help="Só inicia o servidor e mostra o endereço.")
+@click.option("--so-copiar", is_flag=True, help="Copia e sai, sem abrir o JupyterLab.")
+def main(origem, destino, sem_navegador, so_copiar):
+    copied, kept = copy_notebooks(origem, destino)
+    if copied or kept:
+        click.echo(f"{destino}: {len(copied)} arquivo(s) copiado(s), {len(kept)} já seu(s) e mantido(s).")
+    else:
+        click.echo(f"Ainda não há cadernos em {origem}.")
+    if so_copiar:
+        return
+    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={Path(destino).resolve()}"]
+    if sem_navegador:
+        command.append("--no-browser")
+    if subprocess.run(command, check=False).returncode:  # noqa: S603 — o comando é montado aqui
+        raise click.ClickException("O JupyterLab não abriu; a mensagem dele está acima.")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,35 @@
+"""O que o curso mostra enquanto calcula: a barra de progresso e números à brasileira."""
+
+from tqdm.auto import tqdm
+
+
+def progress_bar(iterable, description, unit, total=None):
+    """Percorre ``iterable`` mostrando o andamento e o tempo que falta.
+
+    A barra aparece só em terminais e cadernos, quando a espera passa de dois segundos, e some no fim.
+
+    Args:
+        iterable: o que percorrer.
+        description: o que está sendo feito, em uma ou duas palavras.
+        unit: o nome de cada item, no singular.
+        total: quantos itens são, quando ``len(iterable)`` não existe ou não vale.
+
+    Returns:
+        Um iterador sobre os mesmos itens.
+    """
+    return tqdm(iterable, desc=description, unit=f" {unit}", total=total, delay=2, leave=False, disable=None)
+
+
+def say(text):
+    """Imprime uma linha na saída padrão sem embaralhar uma barra que esteja na tela."""
+    tqdm.write(text)
+
+
+def decimal(value, places=3):
+    """Escreve um número com vírgula decimal: ``decimal(0.5)`` é ``"0,500"``."""
+    return f"{value:.{places}f}".replace(".", ",")
+
+
+def percent(fraction, places=2):
+    """Escreve uma fração como porcentagem: ``percent(0.975)`` é ``"97,50%"``."""
+    return f"{decimal(100 * fraction, places)}%"
