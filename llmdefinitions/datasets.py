@@ -7,6 +7,7 @@ da aula: ``create_balanced_dataset``, ``random_split`` e ``SpamDataset`` dão os
 import csv
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -172,14 +173,16 @@ def random_split(df, train_frac, validation_frac, without_leaks=False):
         )
     df = df.sample(frac=1, random_state=123).reset_index(drop=True)
     train_end = int(len(df) * train_frac)
-    validation_end = train_end + int(len(df) * validation_frac)
+    validation_size = int(len(df) * validation_frac)
     if without_leaks:
-        # Cópias vão para junto da primeira, e nenhum corte separa um grupo.
+        # Cópias vão para junto da primeira, e cada corte avança até onde começa outro texto.
         group = df.groupby("Text", sort=False).ngroup().sort_values(kind="stable")
         df = df.loc[group.index].reset_index(drop=True)
-        starts = [i for i in range(len(df) + 1) if i in (0, len(df)) or group.iat[i] != group.iat[i - 1]]
-        train_end = min(start for start in starts if start >= train_end)
-        validation_end = min(start for start in starts if start >= validation_end)
+        starts = np.append(np.flatnonzero(~group.duplicated()), len(df))
+        train_end = starts[starts >= train_end].min()
+        validation_end = starts[starts >= min(train_end + validation_size, len(df))].min()
+    else:
+        validation_end = train_end + validation_size
     parts = df[:train_end], df[train_end:validation_end], df[validation_end:]
     for name, part in zip(("treino", "validação", "teste"), parts, strict=True):
         if part.empty:

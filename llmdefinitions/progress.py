@@ -12,12 +12,15 @@ def progress_bar(iterable, description, unit, total=None):
         iterable: o que percorrer.
         description: o que está sendo feito, em uma ou duas palavras.
         unit: o nome de cada item, no singular.
-        total: quantos itens são, quando ``len(iterable)`` não existe ou não vale.
+        total: quantos itens são; sem ele, ``len(iterable)``.
 
     Returns:
         Um iterador sobre os mesmos itens.
     """
-    return tqdm(iterable, desc=description, unit=f" {unit}", total=total, delay=2, leave=False, disable=None)
+    if total is None:
+        total = len(iterable)
+    # iter() aqui, uma vez só: o tqdm o chamaria duas, e cada iterador de um DataLoader gasta um número sorteado.
+    return tqdm(iter(iterable), desc=description, unit=f" {unit}", total=total, delay=2, leave=False, disable=None)
 
 
 def say(text):
