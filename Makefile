@@ -1,5 +1,5 @@
 # Os comandos do curso. Sem make (no Windows, por exemplo)? O README traz os comandos equivalentes.
-PYTHON ?= python3
+PYTHON ?= $(if $(filter Windows_NT,$(OS)),python,python3)
 VENV := .venv
 BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 READY := $(VENV)/.pronto

@@ -15,7 +15,7 @@ from .config import DEFAULT_MODEL, MODEL_CONFIGS
     "referência simples, classifica as duas mensagens da aula e salva o classificador.",
     epilog="Variáveis: LLMDEFINITIONS_DADOS (pasta com os seus dados), LLMDEFINITIONS_FONTE (auto, local ou embutida).",
 )
-@click.option("--saida", default="resultados", show_default="resultados", metavar="PASTA", help="Onde gravar.")
+@click.option("--saida", default="resultados", metavar="PASTA", help="Onde gravar.  [padrão: resultados]")
 @click.option("--modelo", default=DEFAULT_MODEL, metavar="NOME", help=f"Um de: {', '.join(MODEL_CONFIGS)}.")
 @click.option("--epocas", default=5, type=click.IntRange(1), metavar="N", help="Voltas pelo treino.  [padrão: 5]")
 @click.option(

@@ -38,13 +38,14 @@ def copy_notebooks(source, target):
 @click.command(
     "python -m llmdefinitions.lab",
     cls=PortugueseCommand,
-    help="Copia os cadernos de notebooks/ para minhas_respostas/, sem tocar no que você já fez, e abre o JupyterLab.",
+    help="Copia os cadernos de notebooks/ para minhas_respostas/, sem tocar no que você já fez, e abre o JupyterLab. "
+    "O que vier depois de -- vai para o JupyterLab: -- --no-browser, por exemplo.",
 )
 @click.option("--origem", default="notebooks", metavar="PASTA", help="De onde copiar.  [padrão: notebooks]")
 @click.option("--destino", default="minhas_respostas", metavar="PASTA", help="Sua pasta.  [padrão: minhas_respostas]")
-@click.option("--sem-navegador", is_flag=True, help="Só inicia o servidor e mostra o endereço.")
 @click.option("--so-copiar", is_flag=True, help="Copia e sai, sem abrir o JupyterLab.")
-def main(origem, destino, sem_navegador, so_copiar):
+@click.argument("opcoes_do_jupyter", nargs=-1)
+def main(origem, destino, so_copiar, opcoes_do_jupyter):
     copied, kept = copy_notebooks(origem, destino)
     if copied or kept:
         click.echo(f"{destino}: {len(copied)} arquivo(s) copiado(s), {len(kept)} já seu(s) e mantido(s).")
@@ -52,9 +53,8 @@ def main(origem, destino, sem_navegador, so_copiar):
         click.echo(f"Ainda não há cadernos em {origem}.")
     if so_copiar:
         return
-    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={Path(destino).resolve()}"]
-    if sem_navegador:
-        command.append("--no-browser")
+    root = f"--ServerApp.root_dir={Path(destino).resolve()}"
+    command = [sys.executable, "-m", "jupyter", "lab", root, *opcoes_do_jupyter]
     if subprocess.run(command, check=False).returncode:  # noqa: S603 — o comando é montado aqui
         raise click.ClickException("O JupyterLab não abriu; a mensagem dele está acima.")
 

@@ -29,9 +29,7 @@ def test_only_the_end_of_the_model_is_trainable(tiny_model, n_blocks):
     prepare_for_classification(tiny_model, num_classes=3, n_trainable_blocks=n_blocks)
     expected = {"out_head.weight", "out_head.bias", "final_norm.scale", "final_norm.shift"}
     last = range(2 - n_blocks, 2)
-    expected |= {
-        name for name, _ in tiny_model.named_parameters() if any(f"trf_blocks.{i}." in name for i in last)
-    }
+    expected |= {name for name, _ in tiny_model.named_parameters() if any(f"trf_blocks.{i}." in name for i in last)}
     assert trainable(tiny_model) == expected
     assert tiny_model(torch.tensor([[1, 2]])).shape == (1, 2, 3)
 
@@ -89,7 +87,7 @@ def test_predict_labels():
     [(torch.zeros(3), None), ([[1.0, 2.0]], None), (torch.zeros(2, 3), 0.5), (torch.zeros(2, 2), 1.5)],
 )
 def test_predict_labels_refuses_bad_input(logits, threshold):
-    with pytest.raises((TypeError, ValueError), match="logits|threshold"):
+    with pytest.raises((TypeError, ValueError), match=r"logits|threshold"):
         predict_labels(logits, threshold)
 
 

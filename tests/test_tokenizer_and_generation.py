@@ -88,5 +88,5 @@ def test_generation_is_greedy_and_respects_the_window(tiny_model):
     ],
 )
 def test_generation_refuses_bad_input(tiny_model, idx, new, size):
-    with pytest.raises((TypeError, ValueError), match="idx|max_new_tokens|context_size"):
+    with pytest.raises((TypeError, ValueError), match=r"idx|max_new_tokens|context_size"):
         generate_text_simple(tiny_model, idx, new, size)

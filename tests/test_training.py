@@ -77,7 +77,10 @@ def independent_loop(model, train_loader, val_loader, epochs, eval_freq, eval_it
             if step % eval_freq == 0:
                 with torch.no_grad():
                     losses.append(
-                        [torch.stack([loss(*b) for b in some(part)]).mean().item() for part in (train_loader, val_loader)]
+                        [
+                            torch.stack([loss(*b) for b in some(part)]).mean().item()
+                            for part in (train_loader, val_loader)
+                        ]
                     )
             step += 1
         with torch.no_grad():
@@ -97,7 +100,9 @@ def test_training_equals_an_independent_loop(tiny_classifier, tiny_loaders, caps
     assert [list(pair) for pair in zip(train_losses, val_losses, strict=True)] == [
         pytest.approx(pair, rel=1e-5) for pair in losses
     ]
-    assert [list(pair) for pair in zip(train_accs, val_accs, strict=True)] == [pytest.approx(pair) for pair in accuracies]
+    assert [list(pair) for pair in zip(train_accs, val_accs, strict=True)] == [
+        pytest.approx(pair) for pair in accuracies
+    ]
     assert seen == 3 * 40
     assert train_losses[-1] < train_losses[0]
     printed = capsys.readouterr().out
@@ -109,7 +114,15 @@ def test_training_changes_only_what_is_not_frozen(tiny_classifier, tiny_loaders)
     before = copy.deepcopy(tiny_classifier.state_dict())
     train_loader, val_loader, _ = tiny_loaders
     train_classifier_simple(
-        tiny_classifier, train_loader, val_loader, adamw(tiny_classifier), CPU, 1, eval_freq=9, eval_iter=1, tokenizer=None
+        tiny_classifier,
+        train_loader,
+        val_loader,
+        adamw(tiny_classifier),
+        CPU,
+        1,
+        eval_freq=9,
+        eval_iter=1,
+        tokenizer=None,
     )
     for name, parameter in tiny_classifier.named_parameters():
         assert torch.equal(parameter, before[name]) != parameter.requires_grad, name

@@ -82,7 +82,10 @@ def without(*keys):
         (without("blocks"), "com a chave 'blocks'"),
         (without("blocks", 1), "os pesos têm 1 blocos; o modelo tem 2"),
         (without("blocks", 1, "mlp", "c_fc", "b"), "falta o peso blocks[1]['mlp']['c_fc']['b']"),
-        (lambda params: params.update(wpe=np.zeros((8, 16), "float32")), "wpe dá a forma (8, 16); o modelo espera (32, 16)"),
+        (
+            lambda params: params.update(wpe=np.zeros((8, 16), "float32")),
+            "wpe dá a forma (8, 16); o modelo espera (32, 16)",
+        ),
         (
             lambda params: params["blocks"][0]["attn"]["c_attn"].update(w=np.zeros((16, 47), "float32")),
             "blocks[0]['attn']['c_attn']['w'] dá a forma",

@@ -1,0 +1,31 @@
+"""Numa cópia recém-feita, num caminho com espaços e acentos e sem nada ao lado, ``make curso`` faz tudo."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from .conftest import ROOT
+
+VENV_VARIABLES = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "LLMDEFINITIONS_FONTE", "LLMDEFINITIONS_DADOS")
+
+
+@pytest.mark.lento
+def test_make_curso_in_a_fresh_copy(tmp_path):
+    """Instala de verdade (precisa de um índice de pacotes) e roda o trabalho principal inteiro."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    copy = tmp_path / "cópia com espaço e acentuação"
+    for name in filter(None, listed.split("\0")):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    environment = {key: value for key, value in os.environ.items() if key not in VENV_VARIABLES}
+    first = subprocess.run(["make", "curso"], cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr[-2000:]
+    results = json.loads((copy / "resultados" / "curso.json").read_text(encoding="utf-8"))
+    assert results["dados"]["fonte"] == "embutida"
+    assert results["treinamento"]["epocas"] == 5
+
+    again = subprocess.run(["make", "-n", "curso"], cwd=copy, capture_output=True, text=True, check=True).stdout
+    assert again.strip().splitlines() == [".venv/bin/python -m llmdefinitions"]
