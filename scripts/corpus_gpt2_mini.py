@@ -354,8 +354,7 @@ def tokenize_corpus(folder, tokenizer):
         parts = split_documents(documents, np.random.default_rng(SPLIT_SEED + index))
         for part, texts in zip(split, parts, strict=True):
             split[part][name] = [
-                np.array([*ids, END_OF_TEXT], dtype=np.uint16)
-                for ids in tokenizer.encode_ordinary_batch(texts)
+                np.array([*ids, END_OF_TEXT], dtype=np.uint16) for ids in tokenizer.encode_ordinary_batch(texts)
             ]
     return split
 
