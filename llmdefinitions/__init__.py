@@ -21,7 +21,7 @@ _MODULE_NAMES = {
         "TransformerBlock",
         "count_parameters",
     ),
-    "weights": ("build_model", "load_weights_into_gpt"),
+    "weights": ("build_model", "download_and_load_gpt2", "load_weights_into_gpt"),
     "generation": ("generate_text_simple",),
     "sources": ("SourceError", "find_sms_spam"),
     "datasets": (
