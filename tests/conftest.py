@@ -7,10 +7,23 @@ import matplotlib as mpl
 import pytest
 import torch
 
+from .local_server import running_server
+
 mpl.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Os testes que usam a internet de verdade só rodam quando pedidos: ``pytest -m rede``."""
+    if "rede" in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("rede"):
+                item.add_marker("enable_socket")
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("rede")])
+    items[:] = [item for item in items if not item.get_closest_marker("rede")]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -97,3 +110,10 @@ def tiny_loaders(spam_csv, tokenizer):
 
     dataset = SpamDataset(spam_csv, tokenizer, max_length=32)
     return create_data_loaders(dataset, dataset, dataset, batch_size=8)
+
+
+@pytest.fixture
+def server():
+    """Um servidor HTTP local, vazio; os testes dizem como cada caminho se comporta."""
+    with running_server() as server:
+        yield server

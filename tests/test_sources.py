@@ -108,6 +108,6 @@ def test_copy_is_all_or_nothing(tmp_path, monkeypatch):
         raise OSError("disco cheio")
 
     monkeypatch.setattr("llmdefinitions.sources.shutil.copyfile", fail)
-    with pytest.raises(OSError, match="disco cheio"):
+    with pytest.raises(SourceError, match=r"Não consegui gravar em .*disco cheio"):
         copy_whole(source, tmp_path / "nova" / "outro")
     assert [path.name for path in (tmp_path / "nova").iterdir()] == ["destino"]

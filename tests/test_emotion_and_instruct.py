@@ -1,0 +1,127 @@
+"""O conjunto emotion (local e pelo Hub) e o modelo de instrução embutido."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from llmdefinitions import SourceError, follow_instruction, load_emotion, load_smollm2
+from llmdefinitions.datasets import EMOTION_NAMES
+from llmdefinitions.sources import EMOTION
+
+from .conftest import ROOT, SHARED_DATA
+
+
+@pytest.fixture
+def local_emotion(tmp_path, monkeypatch):
+    """Um conjunto emotion minúsculo na pasta local."""
+    folder = tmp_path / "emotion"
+    folder.mkdir()
+    for part, size in (("train", 12), ("validation", 6), ("test", 6)):
+        rows = {"text": [f'null {i}, "oi"' for i in range(size)], "label": [i % 6 for i in range(size)]}
+        pd.DataFrame(rows).to_csv(folder / f"{part}.csv", index=None)
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "auto")
+    monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path))
+    return folder
+
+
+def test_local_emotion(local_emotion):
+    emotions, origin = load_emotion()
+    assert origin == "emotion, da pasta local"
+    assert {part: len(rows) for part, rows in emotions.items()} == {"train": 12, "validation": 6, "test": 6}
+    assert emotions["train"].features["label"].names == list(EMOTION_NAMES)
+    assert emotions["train"][1] == {"text": 'null 1, "oi"', "label": 1}
+
+
+def test_real_emotion(monkeypatch):
+    if not (SHARED_DATA / "emotion" / "train.csv").is_file():
+        pytest.skip("o conjunto emotion não está na pasta de desenvolvimento; este teste só roda com ele")
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "local")
+    monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(SHARED_DATA))
+    emotions, _ = load_emotion()
+    assert [len(emotions[part]) for part in ("train", "validation", "test")] == [16_000, 2_000, 2_000]
+    assert set(emotions["train"]["label"]) == set(range(6))
+
+
+def test_bad_local_files_are_explained(local_emotion, monkeypatch):
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "local")
+    (local_emotion / "test.csv").write_text("text,label\noi,6\n")
+    with pytest.raises(SourceError, match=r"test\.csv: esperava as colunas text,label com rótulos de 0 a 5"):
+        load_emotion()
+    (local_emotion / "test.csv").unlink()
+    with pytest.raises(SourceError, match=r"falta test\.csv"):
+        load_emotion()
+
+
+def test_out_of_reach_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "auto")
+    monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(SourceError, match=r"falta train\.csv.*O Hugging Face Hub não respondeu"):
+        load_emotion()
+
+
+README = b"""---
+configs:
+- config_name: split
+  default: true
+  data_files:
+  - {split: train, path: split/train-00000-of-00001.parquet}
+  - {split: test, path: split/test-00000-of-00001.parquet}
+---
+"""
+
+
+def test_emotion_comes_from_the_hub(server, tmp_path):
+    """A biblioteca datasets, sem mudança, fala com um Hub local que conhece o que ela pergunta."""
+    files = {"README.md": README}
+    for part, size in (("train", 12), ("test", 6)):
+        buffer = io.BytesIO()
+        pd.DataFrame({"text": [f"{part} {i}" for i in range(size)], "label": [i % 6 for i in range(size)]}).to_parquet(
+            buffer
+        )
+        files[f"split/{part}-00000-of-00001.parquet"] = buffer.getvalue()
+    for name, content in files.items():
+        server.behaviors[f"/datasets/{EMOTION.name}/resolve/{EMOTION.revision}/{name}"] = ("ok", content)
+    api = f"/api/datasets/{EMOTION.name}"
+    listing = [{"type": "file", "path": name, "size": len(content), "oid": "0" * 40} for name, content in files.items()]
+    about = {"id": EMOTION.name, "sha": EMOTION.revision, "siblings": [{"rfilename": name} for name in files]}
+    server.answer_json(f"{api}/revision/{EMOTION.revision}", about)
+    server.answer_json(f"{api}/tree/{EMOTION.revision}/split", listing[1:])
+
+    code = "from llmdefinitions import load_emotion; emotions, origin = load_emotion(); "
+    code += "print({part: len(rows) for part, rows in emotions.items()}, emotions['test'][5], origin, sep='\\n')"
+    environment = os.environ | {
+        "HF_ENDPOINT": server.address,
+        "HF_HOME": str(tmp_path),
+        "LLMDEFINITIONS_FONTE": "internet",
+    }
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert process.stdout.splitlines() == [
+        "{'train': 12, 'test': 6}",
+        "{'text': 'test 5', 'label': 5}",
+        "dair-ai/emotion, do Hugging Face Hub",
+    ]
+    server.behaviors.clear()
+    environment["HF_HOME"] = str(tmp_path / "outro")
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert "SourceError: Conjunto emotion: Não consegui baixar dair-ai/emotion do Hub" in process.stderr
+
+
+@pytest.mark.lento
+def test_instruction_model_answers():
+    tokenizer, model, origin = load_smollm2()
+    assert "embutido no curso" in origin
+    assert sum(parameter.numel() for parameter in model.parameters()) == 134_515_008
+    answer = follow_instruction("What is the capital of France? Answer with one word.", tokenizer, model, 8)
+    assert "Paris" in answer
+    assert "<|im_end|>" not in answer
+    with pytest.raises(TypeError, match="instruction: esperava um texto"):
+        follow_instruction(None, tokenizer, model)
+    with pytest.raises(ValueError, match="max_new_tokens: esperava no mínimo 1"):
+        follow_instruction("oi", tokenizer, model, 0)
