@@ -37,6 +37,7 @@ _MODULE_NAMES = {
         "map_labels",
         "random_split",
     ),
+    "features": ("extract_features", "extract_hidden_states", "load_encoder", "pool_hidden_states"),
     "classifier": (
         "LABEL_NAMES",
         "classify_review",
