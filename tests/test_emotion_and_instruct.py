@@ -113,7 +113,6 @@ def test_emotion_comes_from_the_hub(server, tmp_path):
     assert "SourceError: Conjunto emotion: Não consegui baixar dair-ai/emotion do Hub" in process.stderr
 
 
-@pytest.mark.lento
 def test_instruction_model_answers():
     tokenizer, model, origin = load_smollm2()
     assert "embutido no curso" in origin
