@@ -148,7 +148,7 @@ def read_gpt2(folder, cfg):
     Raises:
         ValueError: se um dos arquivos está corrompido ou é de outro modelo; a mensagem diz qual e por quê.
     """
-    settings = _read_settings(Path(folder) / "config.json", cfg)
+    settings = read_settings(Path(folder) / "config.json", cfg)
     tensors = _read_tensors(Path(folder) / "model.safetensors", _tensor_shapes(cfg))
 
     def layer(name, weight="w"):
@@ -196,7 +196,7 @@ def _draw_model(cfg, seed):
     return GPTModel(cfg).eval()
 
 
-def _read_settings(path, cfg):
+def read_settings(path, cfg):
     try:
         if path.stat().st_size > LARGEST_CONFIG:
             raise ValueError(f"passa de {LARGEST_CONFIG} bytes")

@@ -127,9 +127,8 @@ def read_emotion(part, size):
     return pd.read_csv(path).head(size)
 
 
-def test_the_lectures_cells_with_datasets_run_for_real(encoder, tmp_path, monkeypatch):
+def test_the_lectures_cells_with_datasets_run_for_real(encoder):
     """As células da aula: ``map`` para os tokens, ``set_format``, ``map`` para as características, floresta."""
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     import datasets
 
     tokenizer, model = encoder
