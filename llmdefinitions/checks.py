@@ -72,6 +72,43 @@ def check_path(name, value):
     return Path(value)
 
 
+def check_model(name, value):
+    """Aceita um modelo do PyTorch (``torch.nn.Module``)."""
+    from torch import nn
+
+    if not isinstance(value, nn.Module):
+        raise TypeError(f"{name}: esperava um modelo do PyTorch; recebi {_describe(value)}.")
+    return value
+
+
+def check_device(name, value):
+    """Aceita um ``torch.device`` ou o nome de um (``"cpu"``, ``"cuda"``, ``"mps"``); devolve ``torch.device``."""
+    import torch
+
+    try:
+        return torch.device(value)
+    except (TypeError, RuntimeError):
+        raise ValueError(
+            f"{name}: esperava um dispositivo como o de get_device(); recebi {_describe(value)}."
+        ) from None
+
+
+def check_loader(name, value):
+    """Aceita um carregador de lotes que saiba quantos tem (um ``DataLoader``, ou uma lista de lotes)."""
+    if not hasattr(value, "__iter__") or not hasattr(value, "__len__"):
+        raise TypeError(f"{name}: esperava um DataLoader; recebi {_describe(value)}.")
+    if len(value) == 0:
+        raise ValueError(f"{name}: está vazio; esperava ao menos um lote.")
+    return value
+
+
+def check_tokenizer(name, value):
+    """Aceita um tokenizador: algo com ``encode`` e ``decode``, como o de ``get_tokenizer``."""
+    if not hasattr(value, "encode") or not hasattr(value, "decode"):
+        raise TypeError(f"{name}: esperava um tokenizador como o de get_tokenizer(); recebi {_describe(value)}.")
+    return value
+
+
 def _check_bounds(name, value, minimum, maximum):
     if minimum is not None and value < minimum:
         raise ValueError(f"{name}: esperava no mínimo {minimum}; recebi {value}.")

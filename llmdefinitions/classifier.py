@@ -11,7 +11,16 @@ import zipfile
 import torch
 from torch import nn
 
-from .checks import check_free_path, check_integer, check_number, check_path, check_text
+from .checks import (
+    check_device,
+    check_free_path,
+    check_integer,
+    check_model,
+    check_number,
+    check_path,
+    check_text,
+    check_tokenizer,
+)
 from .config import END_OF_TEXT
 from .datasets import encode_message, pad_or_truncate
 from .gpt import GPTModel, check_config
@@ -27,8 +36,11 @@ def freeze(model):
 
     Args:
         model: um ``torch.nn.Module``, alterado no lugar.
+
+    Raises:
+        TypeError: se não é um modelo do PyTorch.
     """
-    for parameter in model.parameters():
+    for parameter in check_model("model", model).parameters():
         parameter.requires_grad = False
 
 
@@ -64,6 +76,7 @@ def unfreeze_last_blocks(model, n_blocks=1):
     Raises:
         TypeError, ValueError: se ``n_blocks`` não é um inteiro entre 0 e o número de blocos.
     """
+    _output_head(model)
     check_integer("n_blocks", n_blocks, minimum=0, maximum=len(model.trf_blocks))
     first = len(model.trf_blocks) - n_blocks
     for module in (*model.trf_blocks[first:], model.final_norm):
@@ -137,6 +150,8 @@ def classify_review(text, model, tokenizer, device, max_length=None, pad_token_i
             cabeça não tem duas classes.
     """
     check_text("text", text)
+    check_tokenizer("tokenizer", tokenizer)
+    device = check_device("device", device)
     if _output_head(model).out_features != len(LABEL_NAMES):
         raise ValueError("model: esperava uma cabeça de duas classes; veja prepare_for_classification.")
     context_length = model.pos_emb.weight.shape[0]  # a aula lê shape[1], que é emb_dim
@@ -202,6 +217,7 @@ def load_classifier(path, device="cpu"):
         ValueError: se não é um classificador deste curso ou se está corrompido.
     """
     path = check_path("path", path)
+    device = check_device("device", device)
     if not path.is_file():
         raise FileNotFoundError(f"path: não encontrei o arquivo {path}.")
     try:

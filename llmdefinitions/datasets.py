@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .checks import check_columns, check_integer, check_number, check_path
+from .checks import check_columns, check_integer, check_number, check_path, check_tokenizer
 from .config import END_OF_TEXT
 from .progress import progress_bar
 from .sources import (
@@ -238,11 +238,14 @@ class SpamDataset(Dataset):
         max_length: o comprimento em uso.
 
     Raises:
-        TypeError, ValueError: se falta uma coluna, se há rótulo fora de {0, 1} ou se um número não serve.
+        FileNotFoundError: se o arquivo não existe.
+        TypeError, ValueError: se não é um CSV, se falta uma coluna, se há rótulo fora de {0, 1} ou se um número
+            não serve.
     """
 
     def __init__(self, csv_file, tokenizer, max_length=None, pad_token_id=END_OF_TEXT):
-        self.data = pd.read_csv(csv_file, keep_default_na=False)
+        check_tokenizer("tokenizer", tokenizer)
+        self.data = _read_csv(csv_file)
         check_columns("csv_file", self.data, ["Label", "Text"])
         strange = self.data.index[~self.data["Label"].isin(LABELS.values())]
         if len(strange):
@@ -307,6 +310,16 @@ def create_data_loaders(train_dataset, val_dataset, test_dataset, batch_size=8, 
     )
 
 
+def _read_csv(csv_file):
+    path = check_path("csv_file", csv_file)
+    if not path.is_file():
+        raise FileNotFoundError(f"csv_file: não encontrei o arquivo {path}.")
+    try:
+        return pd.read_csv(path, keep_default_na=False)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"csv_file: {path} não é um CSV em UTF-8; o leitor diz: {str(error).strip()}") from None
+
+
 def _label_numbers(name, labels):
     numbers = labels.map(lambda label: LABELS.get(label, label if label in (0, 1) else None))
     if numbers.isna().any():
@@ -340,7 +353,9 @@ def _local_emotion():
     missing = [f"{part}.csv" for part in ("train", "validation", "test") if not (folder / f"{part}.csv").is_file()]
     if missing:
         raise SourceError(f"Em {folder} falta {', '.join(missing)}.")
-    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(EMOTION_NAMES))})
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(EMOTION_NAMES))}
+    )
     parts = {}
     for part in ("train", "validation", "test"):
         path = folder / f"{part}.csv"

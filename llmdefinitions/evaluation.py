@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.pipeline import make_pipeline
 
-from .checks import check_columns
+from .checks import check_columns, check_device, check_loader, check_model
 from .classifier import predict_labels
 from .progress import progress_bar
 
@@ -21,8 +21,13 @@ def predict_loader(data_loader, model, device):
 
     Returns:
         Lista com a classe prevista (``int``) de cada mensagem, na ordem do carregador.
+
+    Raises:
+        TypeError, ValueError: se um argumento não serve.
     """
-    model.eval()
+    check_model("model", model).eval()
+    check_loader("data_loader", data_loader)
+    device = check_device("device", device)
     predictions = []
     with torch.no_grad():
         for input_batch, _ in progress_bar(data_loader, "classificando", "lote"):

@@ -2,7 +2,7 @@
 
 import torch
 
-from .checks import check_integer
+from .checks import check_integer, check_model
 
 
 @torch.no_grad()
@@ -19,8 +19,9 @@ def generate_text_simple(model, idx, max_new_tokens, context_size):
         Tensor de inteiros ``(B, T + max_new_tokens)``.
 
     Raises:
-        TypeError, ValueError: se ``idx`` não é ``(B, T)`` ou se um dos números não serve.
+        TypeError, ValueError: se ``model`` não é um modelo, se ``idx`` não é ``(B, T)`` ou se um dos números não serve.
     """
+    check_model("model", model)
     check_integer("max_new_tokens", max_new_tokens, minimum=0)
     check_integer("context_size", context_size, minimum=1)
     if not torch.is_tensor(idx) or idx.dim() != 2 or idx.shape[1] == 0:

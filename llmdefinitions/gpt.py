@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .checks import check_integer, check_number
+from .checks import check_integer, check_model, check_number
 
 CONFIG_SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
 
@@ -238,9 +238,11 @@ def count_parameters(model, only_trainable=False):
 
     Returns:
         O número de parâmetros (``int``).
+
+    Raises:
+        TypeError: se não é um modelo do PyTorch.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: esperava um modelo do PyTorch; recebi {type(model).__name__}.")
+    check_model("model", model)
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not only_trainable)
 
 

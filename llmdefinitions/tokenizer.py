@@ -10,7 +10,7 @@ import os
 import tiktoken
 import torch
 
-from .checks import check_text
+from .checks import check_text, check_tokenizer
 from .sources import EMBEDDED_VOCABULARY, cache_folder, copy_whole, packaged_file, sha256_of
 
 VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
@@ -59,8 +59,9 @@ def text_to_token_ids(text, tokenizer):
         Tensor de inteiros ``(1, T)``.
 
     Raises:
-        TypeError: se ``text`` não é um texto.
+        TypeError: se ``text`` não é um texto ou ``tokenizer`` não é um tokenizador.
     """
+    check_tokenizer("tokenizer", tokenizer)
     encoded = tokenizer.encode(check_text("text", text), allowed_special={"<|endoftext|>"})
     return torch.tensor(encoded, dtype=torch.long).unsqueeze(0)  # (1, T)
 
@@ -78,6 +79,7 @@ def token_ids_to_text(token_ids, tokenizer):
     Raises:
         TypeError, ValueError: se não é um tensor de inteiros com uma só sequência.
     """
+    check_tokenizer("tokenizer", tokenizer)
     if not torch.is_tensor(token_ids) or token_ids.is_floating_point():
         raise TypeError("token_ids: esperava um tensor de inteiros, por exemplo o de generate_text_simple.")
     if token_ids.dim() == 2 and len(token_ids) == 1:

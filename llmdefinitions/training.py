@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch.nn import functional as F
 
-from .checks import check_integer
+from .checks import check_device, check_integer, check_loader, check_model
 from .classifier import predict_labels
 from .progress import decimal, percent, progress_bar, say
 
@@ -53,7 +53,8 @@ def calc_accuracy_loader(data_loader, model, device, num_batches=None):
     Raises:
         TypeError, ValueError: se o carregador está vazio ou não tem tantos lotes.
     """
-    model.eval()
+    device = check_device("device", device)
+    check_model("model", model).eval()
     correct, examples = 0, 0
     for input_batch, target_batch in _batches(data_loader, num_batches, "acurácia"):
         with torch.no_grad():
@@ -77,8 +78,13 @@ def calc_loss_batch(input_batch, target_batch, model, device):
         A perda média do lote, tensor ``()`` ligado ao grafo de gradientes.
 
     Raises:
-        ValueError: se os tamanhos não combinam ou se há um rótulo que o modelo não tem.
+        TypeError, ValueError: se um argumento não serve, se os tamanhos não combinam ou se há um rótulo que o
+            modelo não tem.
     """
+    if not torch.is_tensor(input_batch) or not torch.is_tensor(target_batch):
+        raise TypeError("input_batch, target_batch: esperava dois tensores, como os que um DataLoader devolve.")
+    check_model("model", model)
+    device = check_device("device", device)
     if len(input_batch) != len(target_batch):
         raise ValueError(
             f"target_batch: esperava {len(input_batch)} rótulos, um por mensagem; recebi {len(target_batch)}."
@@ -123,8 +129,11 @@ def evaluate_model(model, train_loader, val_loader, device, eval_iter):
 
     Returns:
         ``(train_loss, val_loss)``.
+
+    Raises:
+        TypeError, ValueError: se um argumento não serve ou se um carregador não tem ``eval_iter`` lotes.
     """
-    model.eval()
+    check_model("model", model).eval()
     with torch.no_grad():
         train_loss = calc_loss_loader(train_loader, model, device, num_batches=eval_iter)
         val_loss = calc_loss_loader(val_loader, model, device, num_batches=eval_iter)
@@ -154,10 +163,13 @@ def train_classifier_simple(
     Raises:
         TypeError, ValueError: se um número não serve ou se um carregador não tem ``eval_iter`` lotes.
     """
+    check_model("model", model)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer: esperava um otimizador do PyTorch; recebi {type(optimizer).__name__}.")
     check_integer("num_epochs", num_epochs, minimum=1)
     check_integer("eval_freq", eval_freq, minimum=1)
     for name, loader in (("train_loader", train_loader), ("val_loader", val_loader)):
-        check_integer(f"eval_iter ({name})", eval_iter, minimum=1, maximum=len(loader))
+        check_integer(f"eval_iter ({name})", eval_iter, minimum=1, maximum=len(check_loader(name, loader)))
 
     train_losses, val_losses, train_accs, val_accs = [], [], [], []
     examples_seen, global_step = 0, -1
@@ -187,9 +199,7 @@ def train_classifier_simple(
 
 
 def _batches(data_loader, num_batches, description):
-    available = len(data_loader)
-    if available == 0:
-        raise ValueError("data_loader: está vazio; esperava ao menos um lote.")
+    available = len(check_loader("data_loader", data_loader))
     if num_batches is None:
         num_batches = available
     else:

@@ -149,7 +149,7 @@ def read_gpt2(folder, cfg):
         ValueError: se um dos arquivos está corrompido ou é de outro modelo; a mensagem diz qual e por quê.
     """
     settings = read_settings(Path(folder) / "config.json", cfg)
-    tensors = _read_tensors(Path(folder) / "model.safetensors", _tensor_shapes(cfg))
+    tensors = _read_tensors(Path(folder) / "model.safetensors", tensor_shapes(cfg))
 
     def layer(name, weight="w"):
         return {weight: tensors[f"{name}.weight"], "b": tensors[f"{name}.bias"]}
@@ -219,7 +219,7 @@ def read_settings(path, cfg):
     return settings
 
 
-def _tensor_shapes(cfg):
+def tensor_shapes(cfg):
     C = cfg["emb_dim"]
     shapes = {"wte.weight": (cfg["vocab_size"], C), "wpe.weight": (cfg["context_length"], C)}
     for i in range(cfg["n_layers"]):

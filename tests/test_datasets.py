@@ -252,6 +252,17 @@ def test_dataset_refuses_bad_input(tmp_path, tokenizer, table, arguments, messag
     assert message in str(error.value)
 
 
+def test_dataset_refuses_files_that_are_not_there_or_not_csv(tmp_path, tokenizer):
+    with pytest.raises(FileNotFoundError, match="csv_file: não encontrei"):
+        SpamDataset(tmp_path / "nada.csv", tokenizer)
+    for content in (b"", b"Label,Text\n0,\xff\n", b"Label,Text\n0,a,b,c\n1,x,y,z,w\n"):
+        (tmp_path / "a.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=r"csv_file: .* não é um CSV"):
+            SpamDataset(tmp_path / "a.csv", tokenizer)
+    with pytest.raises(TypeError, match="tokenizer: esperava um tokenizador"):
+        SpamDataset(tmp_path / "a.csv", "gpt2")
+
+
 def test_loaders_order_depends_on_the_seed(spam_csv, tokenizer):
     dataset = SpamDataset(spam_csv, tokenizer, max_length=8)
 

@@ -11,6 +11,7 @@ from llmdefinitions import (
     calc_loss_loader,
     evaluate_model,
     get_device,
+    predict_loader,
     train_classifier_simple,
 )
 
@@ -162,6 +163,28 @@ def test_training_refuses_bad_input(tiny_classifier, tiny_loaders, arguments, me
         train_classifier_simple(
             tiny_classifier, train_loader, val_loader, adamw(tiny_classifier), CPU, **good | arguments
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": None}, "model: esperava um modelo do PyTorch; recebi None"),
+        ({"device": "gpu"}, "device: esperava um dispositivo"),
+        ({"data_loader": iter([])}, "data_loader: esperava um DataLoader"),
+    ],
+)
+@pytest.mark.parametrize("function", [calc_accuracy_loader, calc_loss_loader, predict_loader])
+def test_wrong_things_are_named(function, tiny_classifier, tiny_loaders, change, message):
+    good = {"data_loader": tiny_loaders[1], "model": tiny_classifier, "device": CPU}
+    with pytest.raises((TypeError, ValueError), match=message):
+        function(**good | change)
+
+
+def test_wrong_optimizer_and_batches_are_named(tiny_classifier, tiny_loaders):
+    with pytest.raises(TypeError, match="optimizer: esperava um otimizador do PyTorch; recebi float"):
+        train_classifier_simple(tiny_classifier, *tiny_loaders[:2], 1e-3, CPU, 1, 1, 1)
+    with pytest.raises(TypeError, match="input_batch, target_batch: esperava dois tensores"):
+        calc_loss_batch([[1, 2]], [0], tiny_classifier, CPU)
 
 
 def test_device_is_the_best_available(monkeypatch):

@@ -352,7 +352,7 @@ def sparse_gpt2(folder, choose_model):
     header, end = {}, 0
     with torch.device("meta"):
         model = GPTModel(cfg)
-    for name, shape in weights._tensor_shapes(cfg).items():
+    for name, shape in weights.tensor_shapes(cfg).items():
         start, end = end, end + 4 * math.prod(shape)
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
     encoded = json.dumps(header).encode()
