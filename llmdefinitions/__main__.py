@@ -13,7 +13,8 @@ from .config import DEFAULT_MODEL, MODEL_CONFIGS
     cls=PortugueseCommand,
     help="Executa o curso: prepara mensagens SMS, ajusta um GPT-2 para reconhecer spam, avalia, compara com uma "
     "referência simples, classifica as duas mensagens da aula e salva o classificador.",
-    epilog="Variáveis: LLMDEFINITIONS_DADOS (pasta com os seus dados), LLMDEFINITIONS_FONTE (auto, local, internet ou embutida).",
+    epilog="Variáveis: LLMDEFINITIONS_DADOS (pasta com os seus dados), LLMDEFINITIONS_FONTE (auto, local, internet "
+    "ou embutida).",
 )
 @click.option("--saida", default="resultados", metavar="PASTA", help="Onde gravar.  [padrão: resultados]")
 @click.option("--modelo", default=DEFAULT_MODEL, metavar="NOME", help=f"Um de: {', '.join(MODEL_CONFIGS)}.")

@@ -128,6 +128,23 @@ token_ids = generate_text_simple(
 
 print(token_ids_to_text(token_ids, tokenizer))
 """,
+    """
+text_2 = (
+    "Is the following text 'spam'? Answer with 'yes' or 'no':"
+    " 'You are a winner you have been specially"
+    " selected to receive $1000 cash or a $2000 award.'"
+    " Answer with 'yes' or 'no'."
+)
+
+token_ids = generate_text_simple(
+    model=model,
+    idx=text_to_token_ids(text_2, tokenizer),
+    max_new_tokens=23,
+    context_size=BASE_CONFIG["context_length"]
+)
+
+print(token_ids_to_text(token_ids, tokenizer))
+""",
     # --- Adicionando a camada de classificação
     """
 for param in model.parameters():
@@ -296,6 +313,7 @@ def test_the_lectures_cells_run_unchanged(tmp_path, monkeypatch):
     assert "112 training batches\n16 validation batches\n33 test batches" in printed
     assert "[50256]" in printed
     assert "Inputs: tensor([[5211,  345,  423,  640]])" in printed
+    assert "Is the following text 'spam'? Answer" in printed
     assert "Outputs dimensions: torch.Size([1, 4, 2])" in printed
     assert len(names["train_losses"]) == len(names["val_losses"]) == 3
     assert names["examples_seen"] == 112 * 8

@@ -19,7 +19,6 @@ from llmdefinitions import (
     get_tokenizer,
     model_config,
     sources,
-    token_ids_to_text,
 )
 from llmdefinitions.datasets import load_emotion
 from llmdefinitions.progress import decimal
@@ -125,7 +124,5 @@ def test_the_lectures_results_with_the_real_gpt2(tmp_path, monkeypatch, capsys):
     rows = compare(names, printed)
     with capsys.disabled():
         show(rows)
-    assert token_ids_to_text(names["token_ids"], names["tokenizer"]) == (
-        "Every effort moves you forward.\n\nThe first step is to understand the importance of your work"
-    )
+    assert "Every effort moves you forward.\n\nThe first step is to understand the importance of your work\n" in printed
     assert not [name for name, lecture, here, tolerance in rows if abs(here - lecture) > tolerance]
