@@ -1,6 +1,7 @@
 """Linha de comando em português: ajuda traduzida e, no lugar do rastro de um erro, uma frase."""
 
 import os
+import sys
 import traceback
 
 import click
@@ -35,6 +36,8 @@ def run_command(command, arguments=None):
     Returns:
         O código de saída: 0 se deu certo, 1 se falhou, 2 se a linha de comando está errada, 130 se interrompido.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # um terminal sem setas ou linhas de tabela não derruba o comando
     try:
         command.main(arguments, prog_name=command.name, standalone_mode=False)
     except click.UsageError as error:

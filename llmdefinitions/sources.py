@@ -12,6 +12,7 @@ embutida leva menos de três segundos e acontece uma vez por processo. Um arquiv
 conferido; uma falha termina num ``SourceError`` que diz o arquivo, a fonte e o que fazer.
 """
 
+import errno
 import functools
 import hashlib
 import os
@@ -44,6 +45,9 @@ UCI_ZIP_URLS = (
     "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
 )
 """O endereço da UCI, o antigo dela e o espelho do livro; os três têm de dar o mesmo sha256."""
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""Os códigos de erro de um disco cheio, só de leitura, sem permissão ou com defeito."""
 
 LARGEST_MEMBER = 10_000_000
 """Tamanho em bytes além do qual um arquivo não é extraído de um zip."""
@@ -341,7 +345,7 @@ def _download_from_hub(repository, name, folder):
         raise
     except Exception as error:
         # A biblioteca do Hub deixa passar exceções do seu cliente HTTP, que muda de versão para versão.
-        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise cannot_write(folder, error) from error
         status = _http_status(error)
         reason = f"o Hub respondeu com o erro {status}" if status else f"a conexão falhou ({type(error).__name__})"

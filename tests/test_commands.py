@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -222,11 +221,17 @@ def test_copy_command_reports(notebooks, tmp_path, capsys):
     assert "Ainda não há cadernos" in capsys.readouterr().out
 
 
-def test_lab_that_does_not_open_is_said(notebooks, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "executable", shutil.which("false") or sys.executable)
-    arguments = ["--origem", str(notebooks), "--destino", str(tmp_path / "minhas"), "--", "--no-browser"]
-    assert run_command(lab_main, arguments) == 1
-    assert "O JupyterLab não abriu" in capsys.readouterr().err
+def test_lab_that_does_not_open_is_said(notebooks, tmp_path):
+    arguments = ["--origem", notebooks, "--destino", tmp_path / "minhas", "--", "--ServerApp.port=porta"]
+    process = run(*arguments, module="llmdefinitions.lab", JUPYTER_CONFIG_DIR=str(tmp_path))
+    assert process.returncode == 1
+    assert process.stderr.strip().splitlines()[-1] == "Erro: O JupyterLab não abriu; a mensagem dele está acima."
+
+
+def test_terminal_without_the_signs_does_not_break_the_command(tmp_path):
+    process = run("--saida", tmp_path, "--modelo", "→", PYTHONIOENCODING="ascii")
+    assert process.returncode == 1
+    assert process.stderr.startswith("Erro: ")
 
 
 def wait_for(attempt, seconds=60):
@@ -262,5 +267,8 @@ def test_lab_serves_the_students_folder(notebooks, tmp_path):
         listing = wait_for(lambda: urllib.request.urlopen(url, timeout=30).read())
         assert [item["name"] for item in json.loads(listing)["content"]] == ["03_preparacao.ipynb"]
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if os.name == "nt":
+            process.terminate()
+        else:  # o JupyterLab é filho do nosso comando
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)

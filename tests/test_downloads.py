@@ -321,20 +321,30 @@ def test_full_and_read_only_disks_are_explained(tmp_path, options, reason):
     assert files == "[]"
 
 
-def test_a_full_disk_during_a_download_is_explained(server, tmp_path):
-    (url,) = serve(server, bom="ok")
+DOWNLOADS = {
+    "pooch": "download([address + '/bom'], sha256, folder / 'arquivo')",
+    "hub": "fetch_hub_files(HubRepository('escola/modelo', '0' * 40), ['arquivo'], folder)",
+}
+
+
+@pytest.mark.parametrize("library", DOWNLOADS)
+def test_a_full_disk_during_a_download_is_explained(server, tmp_path, library):
+    serve(server, bom="ok")
+    server.behaviors[f"/escola/modelo/resolve/{'0' * 40}/arquivo"] = ("ok", CONTENT)
     (tmp_path / "baixa.py").write_text(
-        "import sys, pathlib; from llmdefinitions.sources import download, SourceError\n"
-        "try: download([sys.argv[1]], sys.argv[2], pathlib.Path(sys.argv[3]) / 'arquivo')\n"
+        "import sys, pathlib\n"
+        "from llmdefinitions.sources import HubRepository, SourceError, download, fetch_hub_files\n"
+        "address, sha256, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])\n"
+        f"try: {DOWNLOADS[library]}\n"
         "except SourceError as error: print(error)\n"
-        "print(sorted(path.name for path in pathlib.Path(sys.argv[3]).iterdir()))\n",
+        "print(sorted(path.name for path in folder.iterdir()))\n",
         encoding="utf-8",
     )
     disk = tmp_path / "disco"
     disk.mkdir()
-    arguments = f'"{tmp_path}/baixa.py" {url} {sha256(CONTENT)} "{disk}"'
-    process = in_namespace(f'mount -t tmpfs -o size=64k tmpfs "{disk}" && "$PYTHON" {arguments}')
+    run = f'HF_ENDPOINT={server.address} "$PYTHON" "{tmp_path}/baixa.py" {server.address} {sha256(CONTENT)} "{disk}"'
+    process = in_namespace(f'mount -t tmpfs -o size=64k tmpfs "{disk}" && {run}')
     assert process.returncode == 0, process.stderr
-    sentence, files = process.stdout.strip().splitlines()
-    assert sentence.startswith(f"Não consegui gravar em {disk}")
+    *_, sentence, files = process.stdout.strip().splitlines()
+    assert f"Não consegui gravar em {disk}" in sentence
     assert files == "[]"
