@@ -21,19 +21,29 @@ from .config import DEFAULT_MODEL, MODEL_CONFIGS
 @click.option("--epocas", default=5, type=click.IntRange(1), metavar="N", help="Voltas pelo treino.  [padrão: 5]")
 @click.option(
     "--taxa",
-    default=5e-4,
     type=click.FloatRange(0, min_open=True),
     metavar="X",
-    help="Taxa de aprendizado.  [padrão: 0.0005]",
+    help="Taxa de aprendizado; sem isto, a que convém ao modelo.",
 )
 @click.option("--semente", default=123, type=click.IntRange(0), metavar="N", help="Dos sorteios.  [padrão: 123]")
+@click.option("--sem-pretreino", is_flag=True, help="Começa de pesos sorteados, para comparar.")
 @click.option("--dispositivo", metavar="NOME", help="cpu, cuda ou mps; sem isto, o melhor que houver.")
 @click.option("--como-na-aula", is_flag=True, help="Lê o arquivo como a aula: aspas juntam mensagens (5.572 na UCI).")
 @click.option("--sem-vazamento", is_flag=True, help="Cópias de uma mensagem ficam todas na mesma parte.")
-def main(saida, modelo, epocas, taxa, semente, dispositivo, como_na_aula, sem_vazamento):
+def main(saida, modelo, epocas, taxa, semente, sem_pretreino, dispositivo, como_na_aula, sem_vazamento):
     from .course import run_course
 
-    run_course(saida, modelo, epocas, taxa, semente, como_na_aula, sem_vazamento, dispositivo)
+    run_course(
+        output_folder=saida,
+        choose_model=modelo,
+        num_epochs=epocas,
+        learning_rate=taxa,
+        seed=semente,
+        pretrained=not sem_pretreino,
+        like_lecture=como_na_aula,
+        without_leaks=sem_vazamento,
+        device=dispositivo,
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ MODEL_CONFIGS = {
 DEFAULT_MODEL = "gpt2-mini (12M)"
 """O modelo que roda em qualquer lugar."""
 
+LECTURE_LEARNING_RATE = 5e-5
+"""Taxa de aprendizado do ajuste fino da aula, para os tamanhos publicados do GPT-2."""
+
+MINI_LEARNING_RATE = 5e-4
+"""Taxa de aprendizado do ajuste fino do gpt2-mini: modelos menores pedem passos maiores."""
+
 END_OF_TEXT = 50256
 """Id do token ``<|endoftext|>``, que o curso também usa para preencher mensagens curtas (*padding*)."""
 

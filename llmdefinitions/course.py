@@ -20,7 +20,7 @@ from rich.table import Table
 from . import __version__
 from .checks import check_path
 from .classifier import classify_review, load_classifier, prepare_for_classification, save_classifier
-from .config import DEFAULT_MODEL
+from .config import DEFAULT_MODEL, LECTURE_LEARNING_RATE, MINI_LEARNING_RATE
 from .datasets import (
     SpamDataset,
     clean_spam_data,
@@ -72,8 +72,9 @@ def run_course(
     output_folder="resultados",
     choose_model=DEFAULT_MODEL,
     num_epochs=5,
-    learning_rate=5e-4,
+    learning_rate=None,
     seed=123,
+    pretrained=True,
     like_lecture=False,
     without_leaks=False,
     device=None,
@@ -87,8 +88,9 @@ def run_course(
         output_folder: onde gravar tabelas, figuras, o classificador e ``curso.json``.
         choose_model: uma das chaves de ``MODEL_CONFIGS``.
         num_epochs: épocas de treinamento.
-        learning_rate: taxa de aprendizado do AdamW.
+        learning_rate: taxa de aprendizado do AdamW; sem ela, a que convém ao modelo (veja ``config``).
         seed: semente dos pesos e da ordem dos lotes.
+        pretrained: se ``False``, o modelo começa de pesos sorteados, para comparar.
         like_lecture: se ``True``, lê o arquivo como a aula (``pandas.read_csv`` com as aspas do padrão).
         without_leaks: se ``True``, cópias de uma mensagem ficam todas na mesma parte.
         device: nome do dispositivo; sem ele, o melhor que houver.
@@ -129,7 +131,7 @@ def run_course(
         )
 
     with stage("modelo"):
-        model, origin = build_model(choose_model, seed)
+        model, origin = build_model(choose_model, seed, pretrained)
         prepare_for_classification(model, seed=seed).to(device)
         trainable = count_parameters(model, only_trainable=True)
         console.print(f"Modelo: {choose_model}, {origin}")
@@ -139,6 +141,9 @@ def run_course(
         )
 
     with stage("treinamento"):
+        if learning_rate is None:
+            learning_rate = MINI_LEARNING_RATE if choose_model == DEFAULT_MODEL else LECTURE_LEARNING_RATE
+        console.print(f"{num_epochs} épocas de AdamW com taxa de aprendizado {learning_rate:g}".replace(".", ","))
         torch.manual_seed(seed)
         optimizer = torch.optim.AdamW(
             (p for p in model.parameters() if p.requires_grad), lr=learning_rate, weight_decay=0.1
@@ -184,6 +189,7 @@ def run_course(
         "modelo": {
             "nome": choose_model,
             "pesos": origin,
+            "pre_treinado": pretrained,
             "parametros": count_parameters(model),
             "parametros_treinaveis": trainable,
         },
@@ -226,7 +232,7 @@ def _stage(name, seconds, console):
     try:
         yield
     except Exception as error:
-        raise CourseError(f"A etapa «{name}» parou: {error}") from error
+        raise CourseError(f"A etapa «{name}» parou: {str(error) or type(error).__name__}") from error
     seconds[name] = time.perf_counter() - start
 
 
