@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,29 @@ def _fresh_answers():
     sources._accepts_connections.cache_clear()
     yield
     sources._accepts_connections.cache_clear()
+
+
+DOWNLOADS = {
+    "pooch": "download([address + '/bom'], sha256, folder / 'arquivo')",
+    "hub": "fetch_hub_files(HubRepository('escola/modelo', '0' * 40), ['arquivo'], folder)",
+}
+
+
+def download_command(server, tmp_path, folder, library):
+    """O comando e as variáveis de um processo que baixa ``CONTENT`` para ``folder`` e lista o que ficou lá."""
+    server.behaviors["/bom"] = server.behaviors[f"/escola/modelo/resolve/{'0' * 40}/arquivo"] = ("ok", CONTENT)
+    script = tmp_path / "baixa.py"
+    script.write_text(
+        "import sys, pathlib\n"
+        "from llmdefinitions.sources import HubRepository, SourceError, download, fetch_hub_files\n"
+        "address, sha256, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])\n"
+        f"try: {DOWNLOADS[library]}\n"
+        "except SourceError as error: print(error)\n"
+        "print(sorted(path.name for path in folder.iterdir() if path.is_file()))\n",
+        encoding="utf-8",
+    )
+    environment = {"HF_ENDPOINT": server.address, "LLMDEFINITIONS_FONTE": "auto", "PYTHONPATH": str(ROOT)}
+    return [sys.executable, str(script), server.address, sha256(CONTENT), str(folder)], environment
 
 
 def names_in(folder):
@@ -189,17 +213,18 @@ def test_without_the_internet_the_embedded_messages_serve(cache, monkeypatch):
     assert not cache.exists() or names_in(cache) == []
 
 
-def test_two_processes_at_once_both_get_the_whole_file(server, tmp_path):
-    (url,) = serve(server, bom="ok")
-    code = (
-        "import sys, pathlib; from llmdefinitions.sources import download; "
-        "print(download([sys.argv[1]], sys.argv[2], pathlib.Path(sys.argv[3])).stat().st_size)"
-    )
-    arguments = [sys.executable, "-c", code, url, sha256(CONTENT), str(tmp_path / "arquivo.bin")]
-    processes = [subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=60)[0].strip() for process in processes] == [str(len(CONTENT))] * 3
-    assert names_in(tmp_path) == ["arquivo.bin"]
-    assert sha256_of(tmp_path / "arquivo.bin") == sha256(CONTENT)
+@pytest.mark.parametrize("library", DOWNLOADS)
+def test_processes_at_once_all_get_the_whole_file(server, tmp_path, library):
+    command, environment = download_command(server, tmp_path, tmp_path / "pasta", library)
+    (tmp_path / "pasta").mkdir()
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.communicate(timeout=60)[0].splitlines()[-1] == "['arquivo']"
+    assert sha256_of(tmp_path / "pasta" / "arquivo") == sha256(CONTENT)
+    assert names_in(tmp_path / "pasta") == ["arquivo"]
 
 
 # --- o Hugging Face Hub
@@ -275,13 +300,14 @@ def test_hub_out_of_reach_and_local_folder(hub, cache, tmp_path, monkeypatch):
 # --- sem rede, sem espaço, sem permissão: num espaço de nomes do Linux, de verdade
 
 
-def in_namespace(script, *options):
+def in_namespace(script, *options, **variables):
     """Roda um script num espaço de nomes em que somos root sobre montagens e rede só nossas."""
     tool = shutil.which("unshare")
     command = [tool, "--map-root-user", "--mount", *options, "sh", "-c"]
     if not tool or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("este sistema não deixa criar espaços de nomes (unshare); o teste precisa deles")
     environment = os.environ | {"PYTHON": sys.executable, "LLMDEFINITIONS_FONTE": "auto", "PYTHONPATH": str(ROOT)}
+    environment |= variables
     return subprocess.run([*command, script], env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
@@ -321,29 +347,12 @@ def test_full_and_read_only_disks_are_explained(tmp_path, options, reason):
     assert files == "[]"
 
 
-DOWNLOADS = {
-    "pooch": "download([address + '/bom'], sha256, folder / 'arquivo')",
-    "hub": "fetch_hub_files(HubRepository('escola/modelo', '0' * 40), ['arquivo'], folder)",
-}
-
-
 @pytest.mark.parametrize("library", DOWNLOADS)
 def test_a_full_disk_during_a_download_is_explained(server, tmp_path, library):
-    serve(server, bom="ok")
-    server.behaviors[f"/escola/modelo/resolve/{'0' * 40}/arquivo"] = ("ok", CONTENT)
-    (tmp_path / "baixa.py").write_text(
-        "import sys, pathlib\n"
-        "from llmdefinitions.sources import HubRepository, SourceError, download, fetch_hub_files\n"
-        "address, sha256, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])\n"
-        f"try: {DOWNLOADS[library]}\n"
-        "except SourceError as error: print(error)\n"
-        "print(sorted(path.name for path in folder.iterdir()))\n",
-        encoding="utf-8",
-    )
     disk = tmp_path / "disco"
     disk.mkdir()
-    run = f'HF_ENDPOINT={server.address} "$PYTHON" "{tmp_path}/baixa.py" {server.address} {sha256(CONTENT)} "{disk}"'
-    process = in_namespace(f'mount -t tmpfs -o size=64k tmpfs "{disk}" && {run}')
+    command, environment = download_command(server, tmp_path, disk, library)
+    process = in_namespace(f'mount -t tmpfs -o size=64k tmpfs "{disk}" && {shlex.join(command)}', **environment)
     assert process.returncode == 0, process.stderr
     *_, sentence, files = process.stdout.strip().splitlines()
     assert f"Não consegui gravar em {disk}" in sentence
