@@ -222,7 +222,8 @@ def test_processes_at_once_all_get_the_whole_file(server, tmp_path, library):
         for _ in range(3)
     ]
     for process in processes:
-        assert process.communicate(timeout=60)[0].splitlines()[-1] == "['arquivo']"
+        (listing,) = process.communicate(timeout=60)[0].splitlines()  # nada além dela: ninguém falhou
+        assert "'arquivo'" in listing
     assert sha256_of(tmp_path / "pasta" / "arquivo") == sha256(CONTENT)
     assert names_in(tmp_path / "pasta") == ["arquivo"]
 
