@@ -346,7 +346,9 @@ def _fit(module, name, value, keys):
 def _copy(module, name, value):
     parameter = getattr(module, name)
     if parameter.is_meta:
-        parameter = nn.Parameter(torch.empty_like(parameter, device="cpu"), requires_grad=parameter.requires_grad)
+        # Não empty_like: a partir de um tensor meta, ele faria o PyTorch importar 500 módulos.
+        empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+        parameter = nn.Parameter(empty, requires_grad=parameter.requires_grad)
         setattr(module, name, parameter)
     parameter.copy_(value)
 
