@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .checks import check_integer, check_path
+from .checks import check_integer, check_path, check_text
 from .config import DEFAULT_MODEL, MODEL_CONFIGS, model_config
 from .gpt import GPTModel
 from .sources import GPT2_REPOSITORIES, SourceError, cache_folder, fetch_hub_files
@@ -61,7 +61,7 @@ def download_and_load_gpt2(model_size, models_dir):
         SourceError: se um arquivo não pôde ser obtido.
     """
     sizes = {size_of(name): name for name in MODEL_CONFIGS}
-    if model_size not in sizes:
+    if check_text("model_size", model_size) not in sizes:
         raise ValueError(f"model_size: não conheço {model_size!r}. Escolha um destes: {', '.join(sizes)}.")
     return read_gpt2(_find_files(model_size, models_dir), model_config(sizes[model_size]))
 

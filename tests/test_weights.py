@@ -385,6 +385,8 @@ def test_without_files_the_source_says_what_to_do(tmp_path):
         download_and_load_gpt2("774M", tmp_path)
     with pytest.raises(TypeError, match="models_dir: esperava um caminho"):
         download_and_load_gpt2("774M", None)
+    with pytest.raises(TypeError, match="model_size: esperava um texto"):
+        download_and_load_gpt2(124, tmp_path)
     with pytest.raises(ValueError, match=r"model_size: não conheço '125M'. Escolha um destes: 124M, .*12M"):
         download_and_load_gpt2("125M", tmp_path)
 
