@@ -125,4 +125,9 @@ def test_the_lectures_results_with_the_real_gpt2(tmp_path, monkeypatch, capsys):
     with capsys.disabled():
         show(rows)
     assert "Every effort moves you forward.\n\nThe first step is to understand the importance of your work\n" in printed
+    assert (
+        "Answer with 'yes' or 'no'. Answer with 'yes' or 'no'. Answer with 'yes' or 'no'. Answer with 'yes'\n"
+        in printed
+    )
+    assert printed.endswith("\nspam\nnot spam\n")
     assert not [name for name, lecture, here, tolerance in rows if abs(here - lecture) > tolerance]
