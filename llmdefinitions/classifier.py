@@ -23,7 +23,7 @@ from .checks import (
 )
 from .config import END_OF_TEXT
 from .datasets import encode_message, pad_or_truncate
-from .gpt import GPTModel, check_config
+from .gpt import GPTModel, WithoutDrawing, check_config
 
 LABEL_NAMES = ("not spam", "spam")
 """Nome de cada classe, na ordem dos números, com as palavras da aula."""
@@ -259,7 +259,7 @@ def _refuse_compressed(path):
 def _model_from_state_dict(config, state_dict, num_classes):
     if not isinstance(state_dict, dict) or config["n_layers"] > len(state_dict):
         raise ValueError(f"os pesos não têm os {config['n_layers']} blocos da configuração.")
-    with torch.device("meta"):  # só as formas; os pesos do arquivo entram no lugar
+    with torch.device("meta"), WithoutDrawing():  # só as formas; os pesos do arquivo entram no lugar
         model = GPTModel(config)
         replace_output_head(model, num_classes, seed=None)
     expected = model.state_dict()

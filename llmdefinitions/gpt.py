@@ -11,6 +11,7 @@ Nos comentários, as dimensões: ``B`` mensagens por lote, ``T`` tokens por mens
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from .checks import check_integer, check_model, check_number
 
@@ -227,6 +228,18 @@ class GPTModel(nn.Module):
         if in_idx.is_cpu and in_idx.numel() and not 0 <= in_idx.min() <= in_idx.max() < vocab_size:
             raise ValueError(f"in_idx: esperava ids de 0 a {vocab_size - 1}; há um fora disso.")
         return num_tokens
+
+
+class WithoutDrawing(TorchFunctionMode):
+    """Cria camadas sem sortear seus pesos, que outros vão substituir: ``with torch.device("meta"), WithoutDrawing()``.
+
+    No dispositivo ``meta`` o sorteio nada faz, e levaria o PyTorch a importar o SymPy (um segundo).
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return None
+        return func(*args, **(kwargs or {}))
 
 
 def count_parameters(model, only_trainable=False):

@@ -6,6 +6,7 @@
 import torch
 
 from .checks import check_integer, check_text
+from .features import quiet_transformers
 from .sources import EMBEDDED_SMOLLM2, packaged_file
 
 
@@ -22,13 +23,14 @@ def load_smollm2():
     path = packaged_file(EMBEDDED_SMOLLM2)
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    model = AutoModelForCausalLM.from_pretrained(
-        path.parent,
-        gguf_file=path.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
-    )
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            path.parent,
+            gguf_file=path.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float32,
+        )
     return tokenizer, model.eval(), "SmolLM2-135M-Instruct em 4 bits, convertido para FP32 (embutido no curso)"
 
 

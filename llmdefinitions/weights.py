@@ -20,11 +20,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from .checks import check_integer, check_path, check_text
 from .config import DEFAULT_MODEL, MODEL_CONFIGS, model_config
-from .gpt import GPTModel
+from .gpt import GPTModel, WithoutDrawing
 from .sources import GPT2_REPOSITORIES, SourceError, cache_folder, fetch_hub_files
 
 GPT2_FILES = ("config.json", "model.safetensors")
@@ -119,7 +118,7 @@ def build_model(choose_model=DEFAULT_MODEL, seed=123, pretrained=True, models_di
 
     model_size = size_of(choose_model)
     folder = _find_files(model_size, cache_folder() / "gpt2" if models_dir is None else models_dir)
-    with torch.device("meta"), _WithoutDrawing():  # só as formas; os pesos do arquivo entram no lugar
+    with torch.device("meta"), WithoutDrawing():  # só as formas; os pesos do arquivo entram no lugar
         model = GPTModel(cfg)
     load_weights_into_gpt(model, read_gpt2(folder, cfg)[1])
     if model_size == MINI_SIZE:
@@ -164,15 +163,6 @@ def read_gpt2(folder, cfg):
         for i in range(cfg["n_layers"])
     ]
     return settings, {"wte": tensors["wte.weight"], "wpe": tensors["wpe.weight"], "blocks": blocks} | layer("ln_f", "g")
-
-
-class _WithoutDrawing(TorchFunctionMode):
-    """Pula o sorteio dos pesos: no dispositivo ``meta`` ele nada faz, e levaria o PyTorch a importar o SymPy (1 s)."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return None
-        return func(*args, **(kwargs or {}))
 
 
 def _find_files(model_size, models_dir):
