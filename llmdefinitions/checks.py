@@ -4,9 +4,26 @@ Cada função recebe o nome do argumento e o valor; devolve o valor quando ele s
 ``TypeError`` ou ``ValueError`` com uma mensagem que começa pelo nome do argumento.
 """
 
+import errno
 import numbers
 import os
 from pathlib import Path
+
+LARGEST_SEED = 2**63 - 1
+
+OS_ERRORS = {
+    errno.ENOENT: "não existe",
+    errno.EEXIST: "já existe e não é uma pasta",
+    errno.ENOTDIR: "não é uma pasta",
+    errno.EISDIR: "é uma pasta",
+    errno.EACCES: "sem permissão",
+    errno.EPERM: "sem permissão",
+    errno.EROFS: "o disco é só de leitura",
+    errno.ENOSPC: "o disco está cheio",
+    errno.EDQUOT: "sua cota de disco acabou",
+    errno.EIO: "o disco falhou",
+}
+"""O que cada erro do sistema quer dizer."""
 
 
 def check_text(name, value):
@@ -34,6 +51,11 @@ def check_number(name, value, minimum=None, maximum=None):
     return float(value)
 
 
+def check_seed(name, value):
+    """Aceita uma semente: um inteiro de 0 a ``LARGEST_SEED``; devolve ``int``."""
+    return check_integer(name, value, minimum=0, maximum=LARGEST_SEED)
+
+
 def check_columns(name, df, columns):
     """Aceita um ``pandas.DataFrame`` que tenha todas as colunas pedidas e ao menos uma linha."""
     import pandas as pd
@@ -46,6 +68,8 @@ def check_columns(name, df, columns):
             f"{name}: falta a coluna {', '.join(missing)}; as que existem são "
             f"{', '.join(map(str, df.columns)) or 'nenhuma'}."
         )
+    if repeated := [column for column in columns if list(df.columns).count(column) > 1]:
+        raise ValueError(f"{name}: há mais de uma coluna {repeated[0]}.")
     if df.empty:
         raise ValueError(f"{name}: a tabela está vazia; esperava ao menos uma linha.")
     return df
@@ -57,7 +81,7 @@ def check_free_path(name, path, overwrite=False):
     Cria a pasta que vai receber o arquivo; devolve ``pathlib.Path``.
     """
     path = check_path(name, path)
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise FileExistsError(
             f"{name}: {path} já existe e não vou apagá-lo. Escolha outro nome ou passe overwrite=True."
         )
@@ -82,12 +106,12 @@ def check_model(name, value):
 
 
 def check_device(name, value):
-    """Aceita um ``torch.device`` ou o nome de um (``"cpu"``, ``"cuda"``, ``"mps"``); devolve ``torch.device``."""
+    """Aceita um ``torch.device`` que exista aqui, ou o nome de um (``"cpu"``, ``"cuda"``, ``"mps"``)."""
     import torch
 
     try:
-        return torch.device(value)
-    except (TypeError, RuntimeError):
+        return torch.empty(0, device=value).device
+    except (TypeError, RuntimeError, AssertionError, NotImplementedError):
         raise ValueError(
             f"{name}: esperava um dispositivo como o de get_device(); recebi {_describe(value)}."
         ) from None
@@ -95,18 +119,31 @@ def check_device(name, value):
 
 def check_loader(name, value):
     """Aceita um carregador de lotes que saiba quantos tem (um ``DataLoader``, ou uma lista de lotes)."""
-    if not hasattr(value, "__iter__") or not hasattr(value, "__len__"):
-        raise TypeError(f"{name}: esperava um DataLoader; recebi {_describe(value)}.")
-    if len(value) == 0:
+    try:
+        size = len(value) if hasattr(value, "__iter__") else None
+    except TypeError:  # um DataLoader sobre um IterableDataset não sabe seu tamanho
+        size = None
+    if size is None:
+        raise TypeError(f"{name}: esperava um DataLoader que saiba quantos lotes tem; recebi {_describe(value)}.")
+    if size == 0:
         raise ValueError(f"{name}: está vazio; esperava ao menos um lote.")
     return value
 
 
 def check_tokenizer(name, value):
-    """Aceita um tokenizador: algo com ``encode`` e ``decode``, como o de ``get_tokenizer``."""
-    if not hasattr(value, "encode") or not hasattr(value, "decode"):
-        raise TypeError(f"{name}: esperava um tokenizador como o de get_tokenizer(); recebi {_describe(value)}.")
+    """Aceita um tokenizador do tiktoken, como o de ``get_tokenizer``."""
+    import tiktoken
+
+    if not isinstance(value, tiktoken.Encoding):
+        raise TypeError(f"{name}: esperava um tokenizador do tiktoken (get_tokenizer()); recebi {_describe(value)}.")
     return value
+
+
+def describe_error(error):
+    """Diz em português o que um erro significa: o do sistema é traduzido; os deste curso já estão traduzidos."""
+    if isinstance(error, OSError) and error.errno in OS_ERRORS:
+        return f"{error.filename}: {OS_ERRORS[error.errno]}." if error.filename else f"{OS_ERRORS[error.errno]}."
+    return str(error) or type(error).__name__
 
 
 def _check_bounds(name, value, minimum, maximum):

@@ -18,12 +18,14 @@ from .checks import (
     check_model,
     check_number,
     check_path,
+    check_seed,
     check_text,
     check_tokenizer,
 )
 from .config import END_OF_TEXT
 from .datasets import encode_message, pad_or_truncate
 from .gpt import GPTModel, WithoutDrawing, check_config
+from .sources import write_whole
 
 LABEL_NAMES = ("not spam", "spam")
 """Nome de cada classe, na ordem dos números, com as palavras da aula."""
@@ -60,7 +62,7 @@ def replace_output_head(model, num_classes=2, seed=123):
     check_integer("num_classes", num_classes, minimum=2)
     old = _output_head(model)
     if seed is not None:
-        torch.manual_seed(check_integer("seed", seed, minimum=0))
+        torch.manual_seed(check_seed("seed", seed))
     # Os pesos são sorteados na CPU: a semente dá o mesmo resultado em qualquer dispositivo.
     head = nn.Linear(in_features=old.in_features, out_features=num_classes)
     model.out_head = head.to(device=old.weight.device, dtype=old.weight.dtype)
@@ -95,7 +97,15 @@ def prepare_for_classification(model, num_classes=2, n_trainable_blocks=1, seed=
 
     Returns:
         O mesmo modelo.
+
+    Raises:
+        TypeError, ValueError: se um argumento não serve; o modelo não chega a ser alterado.
     """
+    _output_head(model)
+    check_integer("num_classes", num_classes, minimum=2)
+    check_integer("n_trainable_blocks", n_trainable_blocks, minimum=0, maximum=len(model.trf_blocks))
+    if seed is not None:
+        check_seed("seed", seed)
     freeze(model)
     replace_output_head(model, num_classes, seed)
     unfreeze_last_blocks(model, n_trainable_blocks)
@@ -118,20 +128,22 @@ def predict_labels(logits, threshold=None):
     Raises:
         TypeError, ValueError: se a forma não serve ou se o limiar não é uma probabilidade.
     """
-    if not torch.is_tensor(logits) or logits.dim() not in (2, 3):
+    if not torch.is_tensor(logits) or logits.dim() not in (2, 3) or 0 in logits.shape[1:]:
         raise ValueError("logits: esperava um tensor (mensagens, classes) ou (mensagens, tokens, classes).")
     if logits.dim() == 3:
         logits = logits[:, -1, :]  # (B, num_classes)
+    if logits.isnan().any():
+        raise ValueError("logits: há NaN; o modelo se perdeu no treinamento? Tente uma taxa de aprendizado menor.")
     if threshold is None:
         return logits.argmax(dim=-1)
     check_number("threshold", threshold, minimum=0, maximum=1)
     if logits.shape[-1] != 2:
         raise ValueError(f"threshold: só vale para duas classes; os logits têm {logits.shape[-1]}.")
-    return (logits.softmax(dim=-1)[:, 1] >= threshold).long()
+    return (logits.float().softmax(dim=-1)[:, 1] >= threshold).long()
 
 
-def classify_review(text, model, tokenizer, device, max_length=None, pad_token_id=END_OF_TEXT):
-    """Classifica uma mensagem como ``"spam"`` ou ``"not spam"``.
+def classify_review(text, model, tokenizer, device, max_length=None, pad_token_id=END_OF_TEXT, label_names=LABEL_NAMES):
+    """Classifica uma mensagem: ``"spam"`` ou ``"not spam"``, ou os nomes que você der.
 
     Args:
         text: a mensagem; pode ser vazia, ou mais longa que o contexto (o excesso é cortado).
@@ -141,19 +153,20 @@ def classify_review(text, model, tokenizer, device, max_length=None, pad_token_i
         max_length: comprimento em tokens com que o modelo foi treinado (``train_dataset.max_length``). Sem
             ele, a mensagem não é preenchida e lê-se seu último token.
         pad_token_id: id de preenchimento.
+        label_names: o nome de cada classe, na ordem dos números; o padrão é o da aula.
 
     Returns:
-        ``"spam"`` ou ``"not spam"``.
+        O nome da classe escolhida.
 
     Raises:
-        TypeError, ValueError: se ``text`` não é texto, se ``max_length`` passa do contexto do modelo ou se a
-            cabeça não tem duas classes.
+        TypeError, ValueError: se ``text`` não é texto, se ``max_length`` passa do contexto do modelo ou se
+            ``label_names`` não tem um nome por classe da cabeça.
     """
     check_text("text", text)
     check_tokenizer("tokenizer", tokenizer)
     device = check_device("device", device)
-    if _output_head(model).out_features != len(LABEL_NAMES):
-        raise ValueError("model: esperava uma cabeça de duas classes; veja prepare_for_classification.")
+    label_names = _check_label_names(label_names, _output_head(model).out_features)
+    check_integer("pad_token_id", pad_token_id, minimum=0, maximum=model.tok_emb.num_embeddings - 1)
     context_length = model.pos_emb.weight.shape[0]  # a aula lê shape[1], que é emb_dim
     input_ids = encode_message(text, tokenizer)[:context_length]
     if max_length is None:
@@ -164,7 +177,7 @@ def classify_review(text, model, tokenizer, device, max_length=None, pad_token_i
     model.eval()
     with torch.no_grad():
         logits = model(torch.tensor([input_ids], device=device))  # (1, T, 2)
-    return LABEL_NAMES[predict_labels(logits).item()]
+    return label_names[predict_labels(logits).item()]
 
 
 def save_classifier(path, model, max_length, label_names=LABEL_NAMES, overwrite=False):
@@ -179,8 +192,10 @@ def save_classifier(path, model, max_length, label_names=LABEL_NAMES, overwrite=
 
     Raises:
         FileExistsError: se o arquivo já existe e ``overwrite`` é ``False``.
+        SourceError: se não é possível gravar.
         TypeError, ValueError: se um argumento não serve.
     """
+    _output_head(model)
     checkpoint = {
         "format": CHECKPOINT_FORMAT,
         "config": check_config(model.cfg),
@@ -188,14 +203,7 @@ def save_classifier(path, model, max_length, label_names=LABEL_NAMES, overwrite=
         "label_names": _check_label_names(label_names, _output_head(model).out_features),
         "state_dict": model.state_dict(),
     }
-    path = check_free_path("path", path, overwrite)
-    # Um arquivo interrompido no meio nunca fica com o nome final.
-    partial = path.with_name(f".{path.name}.parcial")
-    try:
-        torch.save(checkpoint, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(check_free_path("path", path, overwrite), lambda partial: torch.save(checkpoint, partial))
 
 
 def load_classifier(path, device="cpu"):
@@ -266,24 +274,33 @@ def _model_from_state_dict(config, state_dict, num_classes):
     if different := expected.keys() ^ state_dict.keys():
         raise ValueError(f"o tensor {min(different, key=str)} falta ou sobra.")
     for name, tensor in state_dict.items():
-        if not torch.is_tensor(tensor) or not tensor.is_floating_point():
-            raise TypeError(f"{name} não é um tensor de ponto flutuante.")
+        if not torch.is_tensor(tensor) or tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise TypeError(f"{name} não é um tensor de ponto flutuante de 16 ou 32 bits.")
+        if tensor.layout != torch.strided or tensor.is_meta or not tensor.is_contiguous():
+            raise ValueError(f"{name} não traz todos os seus números.")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} tem NaN ou infinito.")
         if tensor.shape != expected[name].shape:
             raise ValueError(f"{name} tem a forma {tuple(tensor.shape)}, não {tuple(expected[name].shape)}.")
+    if len({tensor.dtype for tensor in state_dict.values()}) > 1:
+        raise ValueError("os pesos misturam tipos numéricos.")
     model.load_state_dict(state_dict, assign=True)
     return model
 
 
 def _output_head(model):
-    head = getattr(model, "out_head", None)
-    if not isinstance(head, nn.Linear):
+    # Pelo que o modelo tem, e não pelo nome da classe: o GPTModel do livro serve também.
+    parts = ("tok_emb", "pos_emb", "trf_blocks", "final_norm", "out_head")
+    if not all(hasattr(model, part) for part in parts) or not isinstance(model.out_head, nn.Linear):
         raise TypeError(f"model: esperava um GPTModel, com out_head linear; recebi {type(model).__name__}.")
-    return head
+    return model.out_head
 
 
 def _check_label_names(label_names, num_classes=None):
-    if isinstance(label_names, str) or not all(isinstance(name, str) for name in label_names):
-        raise TypeError(f"label_names: esperava uma sequência de textos; recebi {label_names!r:.60}.")
+    if not isinstance(label_names, list | tuple) or not all(isinstance(name, str) for name in label_names):
+        raise TypeError(f"label_names: esperava uma lista de textos; recebi {label_names!r:.60}.")
+    if len(set(label_names)) != len(label_names):
+        raise ValueError(f"label_names: há um nome repetido em {list(label_names)!r:.80}.")
     if len(label_names) < 2 or num_classes not in (None, len(label_names)):
         raise ValueError(f"label_names: esperava {num_classes or 'ao menos 2'} nomes; recebi {len(label_names)}.")
     return list(label_names)

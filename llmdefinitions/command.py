@@ -6,6 +6,8 @@ import traceback
 
 import click
 
+from .checks import describe_error
+
 
 class PortugueseCommand(click.Command):
     """Um comando do Click cuja ajuda sai em português."""
@@ -47,9 +49,9 @@ def run_command(command, arguments=None):
         _complain("Interrompido.")
         return 130
     except Exception as error:
-        if os.environ.get("LLMDEFINITIONS_RASTRO"):
+        if os.environ.get("LLMDEFINITIONS_RASTRO", "0") not in ("", "0"):
             traceback.print_exc()
-        _complain(str(error) or type(error).__name__)
+        _complain(describe_error(error))
         return 1
     return 0
 
@@ -61,9 +63,16 @@ def _explain_usage(error):
         case click.BadOptionUsage():
             return f"A opção {error.option_name} está incompleta ou recebeu um valor que não aceita."
         case click.BadParameter() if error.param:
-            return f"O valor dado a {error.param.opts[0]} não serve."
+            return f"O valor dado a {error.param.opts[0]} não serve; esperava {_expected(error.param.type)}."
         case _:
             return f"Não entendi a linha de comando ({error.format_message()})."
+
+
+def _expected(kind):
+    if not isinstance(kind, click.IntRange | click.FloatRange):
+        return "um texto"
+    number = "um número inteiro" if isinstance(kind, click.IntRange) else "um número"
+    return f"{number} maior que {kind.min}" if kind.min_open else f"{number} a partir de {kind.min}"
 
 
 def _complain(sentence):

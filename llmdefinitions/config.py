@@ -47,7 +47,7 @@ def model_config(choose_model=DEFAULT_MODEL):
     Raises:
         ValueError: se o modelo não existe.
     """
-    if choose_model not in MODEL_CONFIGS:
+    if not isinstance(choose_model, str) or choose_model not in MODEL_CONFIGS:
         known = ", ".join(f'"{name}"' for name in MODEL_CONFIGS)
         raise ValueError(f"choose_model: não conheço {choose_model!r}. Escolha um destes: {known}.")
     return BASE_CONFIG | MODEL_CONFIGS[choose_model]

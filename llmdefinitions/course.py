@@ -11,6 +11,8 @@ import shutil
 import time
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import torch
@@ -18,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__
-from .checks import check_path
+from .checks import check_integer, check_number, check_path, check_seed, describe_error
 from .classifier import classify_review, load_classifier, prepare_for_classification, save_classifier
-from .config import DEFAULT_MODEL, LECTURE_LEARNING_RATE, MINI_LEARNING_RATE
+from .config import DEFAULT_MODEL, LECTURE_LEARNING_RATE, MINI_LEARNING_RATE, model_config
 from .datasets import (
     SpamDataset,
     clean_spam_data,
@@ -104,14 +106,59 @@ def run_course(
     """
     console = console or Console(highlight=False, soft_wrap=True)
     seconds = {}
+    with _stage("preparação", seconds, console):
+        model_config(choose_model)
+        if learning_rate is None:
+            learning_rate = MINI_LEARNING_RATE if choose_model == DEFAULT_MODEL else LECTURE_LEARNING_RATE
+        settings = {
+            "choose_model": choose_model,
+            "num_epochs": check_integer("num_epochs", num_epochs, minimum=1),
+            "learning_rate": check_number("learning_rate", learning_rate, minimum=0),
+            "seed": check_seed("seed", seed),
+            "pretrained": pretrained,
+            "like_lecture": like_lecture,
+            "without_leaks": without_leaks,
+            "device": get_device(device),
+        }
+        output_folder = check_path("output_folder", output_folder)
+        output_folder.mkdir(parents=True, exist_ok=True)
+        console.print(f"Dispositivo: {settings['device']}. Resultados em {output_folder}")
+    # Os arquivos só tomam o lugar dos anteriores quando tudo deu certo.
+    with TemporaryDirectory(dir=output_folder, prefix=".em-andamento-") as scratch:
+        results = _run_stages(Path(scratch), seconds, console, **settings)
+        with _stage("gravação", seconds, console):
+            _publish(results, Path(scratch), output_folder, console)
+    _show_results(results, console)
+    console.print(f"Pronto: {', '.join(RESULT_FILES)} em {output_folder}")
+    return results
 
+
+def peak_memory_bytes():
+    """Devolve a maior memória física que este processo já ocupou, em bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else 1024 * peak
+
+
+def _run_stages(
+    folder,
+    seconds,
+    console,
+    *,
+    choose_model,
+    num_epochs,
+    learning_rate,
+    seed,
+    pretrained,
+    like_lecture,
+    without_leaks,
+    device,
+):
     def stage(name):
         return _stage(name, seconds, console)
-
-    with stage("preparação"):
-        folder = _prepare_folder(output_folder, console)
-        device = get_device(device)
-        console.print(f"Dispositivo: {device}. Resultados em {folder}")
 
     with stage("mensagens"):
         source = find_sms_spam()
@@ -141,8 +188,6 @@ def run_course(
         )
 
     with stage("treinamento"):
-        if learning_rate is None:
-            learning_rate = MINI_LEARNING_RATE if choose_model == DEFAULT_MODEL else LECTURE_LEARNING_RATE
         console.print(f"{num_epochs} épocas de AdamW com taxa de aprendizado {learning_rate:g}".replace(".", ","))
         torch.manual_seed(seed)
         optimizer = torch.optim.AdamW(
@@ -175,7 +220,7 @@ def run_course(
             console.print(f"«{text}» → [bold]{answer}[/bold]")
 
     peak_memory = peak_memory_bytes()
-    results = {
+    return {
         "versao": __version__,
         "quando": datetime.now().astimezone().isoformat(timespec="seconds"),
         "maquina": {
@@ -209,20 +254,6 @@ def run_course(
         "segundos": {name: round(value, 2) for name, value in seconds.items()},
         "memoria_de_pico_bytes": peak_memory,
     }
-    (folder / "curso.json").write_text(json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    _show_results(results, console)
-    console.print(f"Pronto: {', '.join(RESULT_FILES)} em {folder}")
-    return results
-
-
-def peak_memory_bytes():
-    """Devolve a maior memória física que este processo já ocupou, em bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return psutil.Process().memory_info().peak_wset
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else 1024 * peak
 
 
 @contextmanager
@@ -232,13 +263,14 @@ def _stage(name, seconds, console):
     try:
         yield
     except Exception as error:
-        raise CourseError(f"A etapa «{name}» parou: {str(error) or type(error).__name__}") from error
+        raise CourseError(f"A etapa «{name}» parou: {describe_error(error)}") from error
     seconds[name] = time.perf_counter() - start
 
 
-def _prepare_folder(output_folder, console):
-    folder = check_path("output_folder", output_folder)
-    folder.mkdir(parents=True, exist_ok=True)
+def _publish(results, scratch, folder, console):
+    """Põe os arquivos prontos em ``folder`` e os que estavam lá em ``anteriores/``, sob a data deles."""
+    report = json.dumps(results, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    (scratch / "curso.json").write_text(report, encoding="utf-8")
     existing = [folder / name for name in RESULT_FILES if (folder / name).exists()]
     if existing:
         moment = datetime.fromtimestamp(max(path.stat().st_mtime for path in existing))
@@ -247,7 +279,8 @@ def _prepare_folder(output_folder, console):
         for path in existing:
             shutil.move(path, kept)
         console.print(f"Os resultados anteriores foram guardados em {kept}")
-    return folder
+    for name in RESULT_FILES:
+        (scratch / name).replace(folder / name)
 
 
 def _prepare_messages(source, like_lecture, without_leaks, folder):

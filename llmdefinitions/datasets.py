@@ -5,14 +5,15 @@ da aula: ``create_balanced_dataset``, ``random_split`` e ``SpamDataset`` dão os
 """
 
 import csv
-from collections import Counter
+import re
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .checks import check_columns, check_integer, check_number, check_path, check_tokenizer
+from .checks import check_columns, check_integer, check_number, check_path, check_seed, check_tokenizer
 from .config import END_OF_TEXT
 from .progress import progress_bar
 from .sources import (
@@ -48,8 +49,11 @@ def download_and_unzip_spam_data(url, zip_path, extracted_path, data_file_path):
 
     Raises:
         SourceError: se nenhuma fonte tem o arquivo.
+        IsADirectoryError: se ``data_file_path`` é uma pasta.
     """
     data_file_path = check_path("data_file_path", data_file_path)
+    if data_file_path.is_dir():
+        raise IsADirectoryError(f"data_file_path: {data_file_path} é uma pasta; esperava o caminho de um arquivo.")
     if data_file_path.exists():
         print(f"{data_file_path} já existe; nada a baixar.")
         return
@@ -79,15 +83,12 @@ def load_spam_data(data_file_path, quoting=csv.QUOTE_NONE):
         raise FileNotFoundError(f"data_file_path: não encontrei o arquivo {path}.")
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"data_file_path: {path} passa de {LARGEST_FILE // 1_000_000} MB; não é o que espero.")
+    if quoting not in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL):
+        raise ValueError(f"quoting: esperava csv.QUOTE_NONE ou csv.QUOTE_MINIMAL; recebi {quoting!r}.")
     expected = f"data_file_path: em {path} esperava, em cada linha, rótulo, tabulação e texto"
-    try:
-        df = pd.read_csv(path, sep="\t", header=None, quoting=quoting, keep_default_na=False, dtype=str)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"data_file_path: {path} não está em UTF-8 (byte {error.start}).") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{expected}; o leitor diz: {str(error).strip()}") from None
+    df = _read_table("data_file_path", path, expected, sep="\t", header=None, quoting=quoting)
     if df.shape[1] != 2:
-        raise ValueError(f"{expected}; encontrei {df.shape[1]} coluna(s).")
+        raise ValueError(f"{expected}; o número de colunas é {df.shape[1]}.")
     df.columns = ["Label", "Text"]
     strange = df.index[~df["Label"].isin(LABELS)]
     if len(strange):
@@ -111,8 +112,8 @@ def clean_spam_data(df):
     """
     check_columns("df", df, ["Label", "Text"])
     df = df.dropna(subset=["Label", "Text"])
-    df = df.assign(Text=df["Text"].str.strip())
-    return df[df["Text"] != ""].reset_index(drop=True)
+    df = df.assign(Text=df["Text"].astype(str).str.strip())
+    return df[(df["Text"] != "") & (df["Label"] != "")].reset_index(drop=True)
 
 
 def create_balanced_dataset(df):
@@ -245,20 +246,13 @@ class SpamDataset(Dataset):
 
     def __init__(self, csv_file, tokenizer, max_length=None, pad_token_id=END_OF_TEXT):
         check_tokenizer("tokenizer", tokenizer)
-        self.data = _read_csv(csv_file)
-        check_columns("csv_file", self.data, ["Label", "Text"])
-        strange = self.data.index[~self.data["Label"].isin(LABELS.values())]
-        if len(strange):
-            raise ValueError(
-                f"csv_file: esperava rótulos 0 ou 1; a linha {strange[0] + 2} tem "
-                f"{self.data['Label'][strange[0]]!r:.40}. Converta-os antes com map_labels."
-            )
         check_integer("pad_token_id", pad_token_id, minimum=0)
-        texts = self.data["Text"].astype(str)
-        encoded = [encode_message(text, tokenizer) for text in progress_bar(texts, "convertendo", "mensagem")]
-        if max_length is None:
-            max_length = max(1, *map(len, encoded))
-        self.max_length = check_integer("max_length", max_length, minimum=1)
+        if max_length is not None:
+            max_length = check_integer("max_length", max_length, minimum=1)
+        self.data = _read_labelled_csv(csv_file)
+        texts = progress_bar(self.data["Text"], "convertendo", "mensagem")
+        encoded = [encode_message(text, tokenizer) for text in texts]
+        self.max_length = max_length or max(1, *map(len, encoded))
         self.encoded_texts = [pad_or_truncate(ids, self.max_length, pad_token_id) for ids in encoded]
 
     def __getitem__(self, index):
@@ -294,7 +288,7 @@ def create_data_loaders(train_dataset, val_dataset, test_dataset, batch_size=8, 
     Raises:
         ValueError: se um conjunto está vazio ou o treino não enche um lote.
     """
-    check_integer("batch_size", batch_size, minimum=1)
+    batch_size = check_integer("batch_size", batch_size, minimum=1)
     if len(train_dataset) < batch_size:
         raise ValueError(
             f"train_dataset: {len(train_dataset)} mensagens não enchem um lote de {batch_size}; reduza batch_size."
@@ -302,7 +296,7 @@ def create_data_loaders(train_dataset, val_dataset, test_dataset, batch_size=8, 
     for name, dataset in (("val_dataset", val_dataset), ("test_dataset", test_dataset)):
         if len(dataset) == 0:
             raise ValueError(f"{name}: está vazio; esperava ao menos uma mensagem.")
-    torch.manual_seed(check_integer("seed", seed, minimum=0))
+    torch.manual_seed(check_seed("seed", seed))
     return (
         DataLoader(train_dataset, batch_size=batch_size, shuffle=True, drop_last=True),
         DataLoader(val_dataset, batch_size=batch_size),
@@ -310,22 +304,47 @@ def create_data_loaders(train_dataset, val_dataset, test_dataset, batch_size=8, 
     )
 
 
-def _read_csv(csv_file):
+def _read_table(name, path, expected, **options):
+    """Lê um arquivo de tabela com tudo como texto; ``expected`` diz, num erro, como ele deveria ser."""
+    try:
+        return pd.read_csv(path, keep_default_na=False, dtype=str, compression=None, **options)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: {path} não está em UTF-8 (byte {error.start}).") from None
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{expected}; o arquivo está vazio.") from None
+    except pd.errors.ParserError as error:
+        line = re.search(r"(?:line|row) (\d+)", str(error))
+        where = f"; a linha {line[1]} não é assim" if line else ""
+        raise ValueError(f"{expected}{where}.") from None
+
+
+def _read_labelled_csv(csv_file):
     path = check_path("csv_file", csv_file)
     if not path.is_file():
         raise FileNotFoundError(f"csv_file: não encontrei o arquivo {path}.")
-    try:
-        return pd.read_csv(path, keep_default_na=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"csv_file: {path} não é um CSV em UTF-8; o leitor diz: {str(error).strip()}") from None
+    df = _read_table("csv_file", path, f"csv_file: em {path} esperava um CSV com as colunas Label e Text")
+    check_columns("csv_file", df, ["Label", "Text"])
+    strange = df.index[~df["Label"].isin(["0", "1"])]
+    if len(strange):
+        raise ValueError(
+            f"csv_file: esperava rótulos 0 ou 1; a mensagem {strange[0] + 1} tem {df['Label'][strange[0]]!r:.40}. "
+            "Se são ham e spam, converta-os antes com map_labels."
+        )
+    return df.assign(Label=df["Label"].astype(int))
 
 
 def _label_numbers(name, labels):
-    numbers = labels.map(lambda label: LABELS.get(label, label if label in (0, 1) else None))
-    if numbers.isna().any():
-        strange = Counter(labels[numbers.isna()].astype(str)).most_common(1)[0][0]
+    numbers = [_label_number(label) for label in labels]
+    if None in numbers:
+        strange = labels.iloc[numbers.index(None)]
         raise ValueError(f"{name}: esperava rótulos ham e spam (ou 0 e 1); encontrei {strange!r:.40}.")
-    return numbers.astype(int)
+    return pd.Series(numbers, index=labels.index, dtype=int)
+
+
+def _label_number(label):
+    if isinstance(label, str):
+        return LABELS.get(label)
+    return int(label) if isinstance(label, Real) and label in (0, 1) else None
 
 
 # --- o conjunto emotion, da abordagem por extração de características
@@ -352,16 +371,22 @@ def _local_emotion():
     folder = local_folder() / "emotion"
     missing = [f"{part}.csv" for part in ("train", "validation", "test") if not (folder / f"{part}.csv").is_file()]
     if missing:
-        raise SourceError(f"Em {folder} falta {', '.join(missing)}.")
+        raise SourceError(f"Não encontrei {', '.join(missing)} em {folder}.")
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(EMOTION_NAMES))}
     )
     parts = {}
     for part in ("train", "validation", "test"):
         path = folder / f"{part}.csv"
-        df = pd.read_csv(path, keep_default_na=False)
-        if list(df.columns) != ["text", "label"] or not df["label"].isin(range(len(EMOTION_NAMES))).all():
-            raise SourceError(f"{path}: esperava as colunas text,label com rótulos de 0 a {len(EMOTION_NAMES) - 1}.")
+        expected = f"{path}: esperava as colunas text,label com rótulos de 0 a {len(EMOTION_NAMES) - 1}"
+        try:
+            df = _read_table(str(path), path, expected)
+        except ValueError as error:
+            raise SourceError(str(error)) from error
+        labels = [str(label) for label in range(len(EMOTION_NAMES))]
+        if list(df.columns) != ["text", "label"] or df.empty or not df["label"].isin(labels).all():
+            raise SourceError(f"{expected}.")
+        df = df.assign(label=df["label"].astype(int))
         parts[part] = datasets.Dataset.from_pandas(df, features=features, preserve_index=False)
     return datasets.DatasetDict(parts), "emotion, da pasta local"
 

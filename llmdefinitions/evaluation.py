@@ -49,7 +49,7 @@ def classification_scores(labels, predictions):
     Raises:
         ValueError: se os tamanhos diferem, se não há exemplos ou se há classe fora de {0, 1}.
     """
-    labels, predictions = list(labels), list(predictions)
+    labels, predictions = (_class_numbers(values) for values in (labels, predictions))
     if len(labels) != len(predictions) or not labels:
         raise ValueError(
             f"labels, predictions: esperava o mesmo número de classes, ao menos uma; recebi {len(labels)} e "
@@ -70,6 +70,13 @@ def classification_scores(labels, predictions):
     }
 
 
+def _class_numbers(values):
+    try:
+        return [value.item() if hasattr(value, "item") else value for value in values]
+    except TypeError:
+        raise TypeError(f"labels, predictions: esperava sequências de classes; recebi {values!r:.60}.") from None
+
+
 def tfidf_baseline(train_df):
     """Treina a referência: TF-IDF de 2 a 5 caracteres com regressão logística.
 
@@ -82,9 +89,13 @@ def tfidf_baseline(train_df):
         Um ``Pipeline`` do scikit-learn já treinado; ``.predict(textos)`` devolve as classes.
 
     Raises:
-        TypeError, ValueError: se falta uma coluna.
+        TypeError, ValueError: se falta uma coluna, se um texto não é texto ou se não há mensagens das duas classes.
     """
     check_columns("train_df", train_df, ["Text", "Label"])
+    if not train_df["Text"].map(lambda text: isinstance(text, str)).all():
+        raise TypeError("train_df: esperava textos (str) na coluna Text.")
+    if set(train_df["Label"]) != {0, 1}:
+        raise ValueError("train_df: esperava mensagens das duas classes, com rótulos 0 e 1; veja map_labels.")
     baseline = make_pipeline(
         TfidfVectorizer(analyzer="char", ngram_range=(2, 5), sublinear_tf=True),
         LogisticRegression(C=10, max_iter=1000),

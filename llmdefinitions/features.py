@@ -66,7 +66,7 @@ def load_encoder(name=LECTURE_ENCODER):
             model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     except Exception as error:
         # A transformers lê cada arquivo com outra biblioteca, e cada uma falha com exceções suas.
-        raise SourceError(f"Não consegui carregar o encoder de {folder}: {error}. Apague-o e tente de novo.") from error
+        raise SourceError(f"Não consegui carregar o encoder de {folder}; os arquivos estão inteiros?") from error
     return tokenizer, model.eval(), origin
 
 

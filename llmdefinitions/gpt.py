@@ -36,9 +36,9 @@ def check_config(cfg):
         raise ValueError(f"cfg: falta {', '.join(missing)}. Comece por model_config(nome_do_modelo).")
     checked = {key: check_integer(f"cfg[{key!r}]", cfg[key], minimum=1) for key in CONFIG_SIZES}
     checked["drop_rate"] = check_number("cfg['drop_rate']", cfg["drop_rate"], minimum=0, maximum=1)
-    if not isinstance(cfg["qkv_bias"], bool):
+    if type(cfg["qkv_bias"]).__name__ not in ("bool", "bool_"):  # o do Python ou o do NumPy
         raise TypeError(f"cfg['qkv_bias']: esperava True ou False; recebi {cfg['qkv_bias']!r}.")
-    checked["qkv_bias"] = cfg["qkv_bias"]
+    checked["qkv_bias"] = bool(cfg["qkv_bias"])
     _check_heads("cfg['emb_dim']", checked["emb_dim"], checked["n_heads"])
     return checked
 
@@ -50,10 +50,14 @@ class LayerNorm(nn.Module):
 
     Args:
         emb_dim: tamanho ``C`` do vetor normalizado, a última dimensão da entrada.
+
+    Raises:
+        TypeError, ValueError: se ``emb_dim`` não é um inteiro positivo.
     """
 
     def __init__(self, emb_dim):
         super().__init__()
+        check_integer("emb_dim", emb_dim, minimum=1)
         self.eps = 1e-5
         self.scale = nn.Parameter(torch.ones(emb_dim))
         self.shift = nn.Parameter(torch.zeros(emb_dim))
@@ -79,10 +83,14 @@ class FeedForward(nn.Module):
 
     Args:
         cfg: configuração do modelo; usa ``emb_dim``.
+
+    Raises:
+        TypeError, ValueError: se a configuração não serve (veja ``check_config``).
     """
 
     def __init__(self, cfg):
         super().__init__()
+        cfg = check_config(cfg)
         self.layers = nn.Sequential(
             nn.Linear(cfg["emb_dim"], 4 * cfg["emb_dim"]),
             GELU(),
@@ -109,11 +117,15 @@ class MultiHeadAttention(nn.Module):
         qkv_bias: se consulta, chave e valor têm viés.
 
     Raises:
-        ValueError: se ``d_out`` não é múltiplo de ``num_heads``.
+        TypeError, ValueError: se um número não serve ou se ``d_out`` não é múltiplo de ``num_heads``.
     """
 
     def __init__(self, d_in, d_out, context_length, dropout, num_heads, qkv_bias=False):
         super().__init__()
+        for name, size in (("d_in", d_in), ("d_out", d_out), ("num_heads", num_heads)):
+            check_integer(name, size, minimum=1)
+        check_integer("context_length", context_length, minimum=1)
+        check_number("dropout", dropout, minimum=0, maximum=1)
         _check_heads("d_out", d_out, num_heads)
         self.context_length = context_length
         self.num_heads = num_heads
@@ -127,6 +139,8 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x):
         """Recebe ``(B, T, d_in)`` e devolve ``(B, T, d_out)``."""
+        if x.dim() != 3:
+            raise ValueError(f"x: esperava a forma (mensagens, tokens, d_in); recebi {tuple(x.shape)}.")
         batch_size, num_tokens, _ = x.shape
         if num_tokens > self.context_length:
             raise ValueError(f"x: esperava no máximo {self.context_length} tokens; recebi {num_tokens}.")
@@ -149,10 +163,14 @@ class TransformerBlock(nn.Module):
 
     Args:
         cfg: configuração do modelo.
+
+    Raises:
+        TypeError, ValueError: se a configuração não serve (veja ``check_config``).
     """
 
     def __init__(self, cfg):
         super().__init__()
+        cfg = check_config(cfg)
         self.att = MultiHeadAttention(
             d_in=cfg["emb_dim"],
             d_out=cfg["emb_dim"],

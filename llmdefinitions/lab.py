@@ -35,6 +35,10 @@ def copy_notebooks(source, target):
     return copied, kept
 
 
+def _files(count):
+    return "1 arquivo" if count == 1 else f"{count} arquivos"
+
+
 @click.command(
     "python -m llmdefinitions.lab",
     cls=PortugueseCommand,
@@ -48,14 +52,21 @@ def copy_notebooks(source, target):
 def main(origem, destino, so_copiar, opcoes_do_jupyter):
     copied, kept = copy_notebooks(origem, destino)
     if copied or kept:
-        click.echo(f"{destino}: {len(copied)} arquivo(s) copiado(s), {len(kept)} já seu(s) e mantido(s).")
+        click.echo(f"{destino}: copiei {_files(len(copied))} e mantive {_files(len(kept))} que você já tinha.")
     else:
-        click.echo(f"Ainda não há cadernos em {origem}.")
+        click.echo(f"Ainda não há cadernos em {origem}; {destino} fica vazia por enquanto.")
     if so_copiar:
         return
     root = f"--ServerApp.root_dir={Path(destino).resolve()}"
     command = [sys.executable, "-m", "jupyter", "lab", root, *opcoes_do_jupyter]
-    if subprocess.run(command, check=False).returncode:  # noqa: S603 — o comando é montado aqui
+    process = subprocess.Popen(command)  # noqa: S603 — o comando é montado aqui
+    interrupted = False
+    while process.poll() is None:
+        try:
+            process.wait()
+        except KeyboardInterrupt:  # Ctrl+C também chega ao JupyterLab, que pergunta, salva e sai por si
+            interrupted = True
+    if process.returncode and not interrupted:
         raise click.ClickException("O JupyterLab não abriu; a mensagem dele está acima.")
 
 

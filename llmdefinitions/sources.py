@@ -8,12 +8,10 @@ As fontes são tentadas nesta ordem, e quem usa o arquivo diz ao leitor qual ser
    código deles nunca é importado.
 
 ``LLMDEFINITIONS_FONTE`` força uma delas; o padrão, ``auto``, tenta na ordem. Sem rede, a passagem para a fonte
-embutida leva menos de três segundos e acontece uma vez por processo. Um arquivo só recebe o nome final depois de
+embutida leva menos de três segundos, uma vez só para o curso inteiro. Um arquivo só recebe o nome final depois de
 conferido; uma falha termina num ``SourceError`` que diz o arquivo, a fonte e o que fazer.
 """
 
-import errno
-import functools
 import hashlib
 import os
 import re
@@ -21,7 +19,11 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
+import uuid
 import zipfile
+import zlib
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +31,15 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from .checks import OS_ERRORS
+
 TIERS = ("auto", "local", "internet", "embutida")
 
 CONNECT_SECONDS = 2.0
 """Quanto esperar para saber se há rede."""
+
+FORGET_SECONDS = 30.0
+"""Depois de quanto tempo um servidor que não respondeu merece outra tentativa."""
 
 READ_SECONDS = 10.0
 """Quanto esperar por um servidor que parou de mandar dados."""
@@ -45,9 +52,6 @@ UCI_ZIP_URLS = (
     "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
 )
 """O endereço da UCI, o antigo dela e o espelho do livro; os três têm de dar o mesmo sha256."""
-
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-"""Os códigos de erro de um disco cheio, só de leitura, sem permissão ou com defeito."""
 
 LARGEST_MEMBER = 10_000_000
 """Tamanho em bytes além do qual um arquivo não é extraído de um zip."""
@@ -139,7 +143,7 @@ def local_folder():
     named = os.environ.get("LLMDEFINITIONS_DADOS", "").strip()
     if not named:
         return cache_folder()
-    folder = Path(named).expanduser()
+    folder = Path(os.path.expanduser(named))
     if not folder.is_dir():
         raise SourceError(f"LLMDEFINITIONS_DADOS: a pasta {folder} não existe. Corrija ou apague a variável.")
     return folder
@@ -162,6 +166,8 @@ def first_available(what, finders):
     tier = chosen_tier()
     if tier != "auto" and tier not in finders:
         raise SourceError(f"{what}: não há fonte {tier!r}. Mude LLMDEFINITIONS_FONTE para {' ou '.join(finders)}.")
+    if tier in ("auto", "local"):
+        local_folder()  # um nome de pasta errado é um engano de quem o digitou: não passe à fonte seguinte
     reasons = []
     for name, find in finders.items():
         if tier in ("auto", name):
@@ -184,7 +190,11 @@ def find_sms_spam():
     Raises:
         SourceError: se a fonte pedida não tem o arquivo, ou se ele não confere.
     """
-    return first_available("Mensagens SMS", {"local": _local_sms, "internet": _download_sms, "embutida": _embedded_sms})
+    finders = {"local": _local_sms, "internet": _download_sms, "embutida": _embedded_sms}
+    source = first_available("Mensagens SMS", finders)
+    if os.environ.get("LLMDEFINITIONS_DADOS") and chosen_tier() == "auto" and source.tier != "local":
+        return source._replace(description=f"{source.description}; em {local_folder()} não há sms_spam_collection")
+    return source
 
 
 def _local_sms():
@@ -230,6 +240,7 @@ def download(urls, sha256, target):
 
     pooch.get_logger().setLevel("WARNING")
     reasons = []
+    start_probes(urls)
     for url in urls:
         host = urlsplit(url).hostname
         if not is_reachable(url):
@@ -243,7 +254,8 @@ def download(urls, sha256, target):
         except requests.Timeout:
             reasons.append(f"{host} parou de responder")
         except requests.RequestException as error:
-            reasons.append(f"a conexão com {host} caiu ({type(error).__name__})")
+            stalled = "timed out" in str(error).lower()  # um prazo que vence no meio do arquivo chega disfarçado
+            reasons.append(f"{host} parou de responder" if stalled else f"a conexão com {host} caiu")
         except ValueError:
             reasons.append(f"o arquivo de {host} não é o esperado (o sha256 não confere)")
         except OSError as error:
@@ -274,8 +286,8 @@ def extract_member(archive, member, sha256, target):
     try:
         with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
             content = source.read(LARGEST_MEMBER + 1)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise SourceError(f"Não consegui ler {member} de {Path(archive).name}: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise SourceError(f"Não consegui ler {member} de {Path(archive).name}: o zip está estragado.") from error
     if len(content) > LARGEST_MEMBER:
         raise SourceError(f"{member}, dentro de {Path(archive).name}, é grande demais para ser o arquivo esperado.")
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -287,8 +299,8 @@ def fetch_hub_files(repository, filenames, folder):
     """Deixa arquivos de um repositório do Hugging Face Hub ao alcance, baixando só os que faltam.
 
     Primeiro vale ``folder``; depois, segundo ``LLMDEFINITIONS_FONTE``, a fonte local (a pasta de nome
-    ``repository.folder_name``) e o Hub. Uma conexão que cai é retomada de onde parou. Arquivos grandes são
-    conferidos pelo sha256 que o Hub declara para a versão fixada.
+    ``repository.folder_name``) e o Hub; com a fonte ``local`` forçada, ela vem antes de ``folder``. Uma conexão que
+    cai é retomada de onde parou. Pesos são conferidos pelo sha256 que o Hub declara para a versão fixada.
 
     Args:
         repository: um ``HubRepository``.
@@ -302,14 +314,17 @@ def fetch_hub_files(repository, filenames, folder):
         SourceError: se algum não pôde ser obtido; a mensagem diz qual, de onde e o que fazer.
     """
     folder = Path(folder)
-    if all((folder / name).is_file() for name in filenames):
+    complete = all((folder / name).is_file() for name in filenames)
+    if complete and chosen_tier() != "local":
         return folder
 
     def find_local():
         local = local_folder() / repository.folder_name
         missing = [name for name in filenames if not (local / name).is_file()]
+        if missing and complete:
+            return folder
         if missing:
-            raise SourceError(f"Em {local} falta {', '.join(missing)}.")
+            raise SourceError(f"Não encontrei {', '.join(missing)} em {local}.")
         return local
 
     def find_on_hub():
@@ -338,14 +353,17 @@ def _download_from_hub(repository, name, folder):
             )
             declared = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).etag or ""
             # O Hub declara o sha256 dos arquivos grandes; nos pequenos, o etag tem 40 dígitos e é do git.
-            if re.fullmatch(r"[0-9a-f]{64}", declared) and sha256_of(partial) != declared:
+            has_sha256 = re.fullmatch(r"[0-9a-f]{64}", declared)
+            if has_sha256 and sha256_of(partial) != declared:
                 raise SourceError(f"Não consegui baixar {what}: o sha256 não confere. Tente de novo.")
+            if not has_sha256 and name.endswith(".safetensors"):
+                raise SourceError(f"Não consegui baixar {what}: {endpoint} não declara o sha256 dele.")
             os.replace(partial, folder / name)
     except SourceError:
         raise
     except Exception as error:
         # A biblioteca do Hub deixa passar exceções do seu cliente HTTP, que muda de versão para versão.
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        if isinstance(error, OSError) and error.errno in OS_ERRORS:
             raise cannot_write(folder, error) from error
         status = _http_status(error)
         reason = f"o Hub respondeu com o erro {status}" if status else f"a conexão falhou ({type(error).__name__})"
@@ -361,37 +379,76 @@ def _http_status(error):
 
 
 def hub_endpoint():
-    """Devolve o endereço do Hub: o de ``HF_ENDPOINT`` ou, sem ele, o oficial."""
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+    """Devolve o endereço do Hub: o de ``HF_ENDPOINT`` ou, sem ele, o oficial.
+
+    Raises:
+        SourceError: se ``HF_ENDPOINT`` não é um endereço ``http`` ou ``https``.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+    if _host_and_port(endpoint) is None:
+        raise SourceError(f"HF_ENDPOINT: esperava um endereço como https://huggingface.co; recebi {endpoint!r:.80}.")
+    return endpoint
+
+
+class _Probe:
+    """Uma tentativa de conexão, em segundo plano: a consulta ao DNS não obedece a prazo nenhum."""
+
+    def __init__(self, host, port):
+        self.started = time.monotonic()
+        self.answered = threading.Event()
+        threading.Thread(target=self._connect, args=(host, port), daemon=True).start()
+
+    def _connect(self, host, port):
+        with suppress(OSError):
+            socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+            self.answered.set()
+
+    def succeeded(self):
+        return self.answered.wait(max(0, self.started + CONNECT_SECONDS - time.monotonic()))
+
+    def is_stale(self):
+        return not self.answered.is_set() and time.monotonic() - self.started > FORGET_SECONDS
+
+
+_probes = {}
+
+
+def start_probes(urls):
+    """Começa, ao mesmo tempo, a perguntar se há resposta de vários endereços; ``is_reachable`` dá o resultado.
+
+    Args:
+        urls: os endereços. Um que já falhou há mais de ``FORGET_SECONDS`` é tentado de novo.
+    """
+    for target in filter(None, map(_connection_target, urls)):
+        if target not in _probes or _probes[target].is_stale():
+            _probes[target] = _Probe(*target)
 
 
 def is_reachable(url):
     """Diz, em no máximo dois segundos, se o servidor de um endereço (ou o *proxy* até ele) aceita conexões.
 
-    A resposta vale para o processo inteiro: sem rede, só a primeira pergunta espera.
+    Na primeira pergunta os outros servidores do curso são sondados também: sem rede, só ela espera.
     """
+    target = _connection_target(url)
+    if target is None:
+        return False
+    start_probes([url, *UCI_ZIP_URLS, hub_endpoint()])
+    return _probes[target].succeeded()
+
+
+def _connection_target(url):
     from requests.utils import get_environ_proxies, select_proxy
 
-    target = urlsplit(select_proxy(url, get_environ_proxies(url)) or url)
-    return _accepts_connections(target.hostname, target.port or {"http": 80}.get(target.scheme, 443))
+    return _host_and_port(select_proxy(url, get_environ_proxies(url)) or url)
 
 
-@functools.cache
-def _accepts_connections(host, port):
-    answered = threading.Event()
-
-    def connect():
-        try:
-            socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
-        except OSError:
-            return
-        answered.set()
-
-    # Numa linha de execução à parte: a consulta ao DNS não obedece a prazo nenhum.
-    attempt = threading.Thread(target=connect, daemon=True)
-    attempt.start()
-    attempt.join(CONNECT_SECONDS)
-    return answered.is_set()
+def _host_and_port(url):
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.hostname, port) if parts.hostname else None
 
 
 # --- os pacotes embutidos e os arquivos
@@ -432,8 +489,11 @@ def copy_whole(source, target):
         target: caminho de destino; a pasta é criada se preciso.
 
     Raises:
-        SourceError: se não é possível gravar.
+        SourceError: se a origem não existe ou se não é possível gravar.
     """
+    if not Path(source).is_file():
+        raise SourceError(f"Não encontrei {source}.")
+    # copyfile, e não copy: a cópia de um arquivo só de leitura tem de poder ser editada.
     write_whole(target, lambda partial: shutil.copyfile(source, partial))
 
 
@@ -450,8 +510,7 @@ def write_whole(target, write):
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as temporary:
-            partial = Path(temporary.name)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
             write(partial)
             partial.replace(target)
@@ -463,6 +522,5 @@ def write_whole(target, write):
 
 def cannot_write(folder, error):
     """Monta o ``SourceError`` de um disco que não aceita gravação."""
-    return SourceError(
-        f"Não consegui gravar em {folder} ({error.strerror or error}). Libere espaço ou permissão nessa pasta."
-    )
+    reason = OS_ERRORS.get(error.errno) or error.strerror or error
+    return SourceError(f"Não consegui gravar em {folder} ({reason}). Libere espaço ou permissão nessa pasta.")

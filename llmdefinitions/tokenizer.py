@@ -86,4 +86,6 @@ def token_ids_to_text(token_ids, tokenizer):
         token_ids = token_ids.squeeze(0)  # (T,)
     if token_ids.dim() != 1:
         raise ValueError(f"token_ids: esperava uma sequência, (1, T) ou (T,); recebi {tuple(token_ids.shape)}.")
+    if len(token_ids) and not 0 <= token_ids.min() <= token_ids.max() < tokenizer.n_vocab:
+        raise ValueError(f"token_ids: esperava ids de 0 a {tokenizer.n_vocab - 1}; há um fora disso.")
     return tokenizer.decode(token_ids.tolist())

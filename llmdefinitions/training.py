@@ -4,6 +4,7 @@
 otimizador costuma ser o AdamW (Loshchilov e Hutter, 2019).
 """
 
+import math
 from itertools import islice
 
 import torch
@@ -51,7 +52,7 @@ def calc_accuracy_loader(data_loader, model, device, num_batches=None):
         Acertos divididos pelo número de mensagens, entre 0 e 1.
 
     Raises:
-        TypeError, ValueError: se o carregador está vazio ou não tem tantos lotes.
+        TypeError, ValueError: se o carregador está vazio, não tem tantos lotes ou traz rótulos que o modelo não tem.
     """
     device = check_device("device", device)
     check_model("model", model).eval()
@@ -59,6 +60,7 @@ def calc_accuracy_loader(data_loader, model, device, num_batches=None):
     for input_batch, target_batch in _batches(data_loader, num_batches, "acurácia"):
         with torch.no_grad():
             logits = model(input_batch.to(device))  # (B, T, num_classes)
+        _check_targets(target_batch, len(input_batch), logits.shape[-1])
         predicted = predict_labels(logits)  # (B,)
         correct += (predicted == target_batch.to(device)).sum().item()
         examples += len(target_batch)
@@ -85,15 +87,9 @@ def calc_loss_batch(input_batch, target_batch, model, device):
         raise TypeError("input_batch, target_batch: esperava dois tensores, como os que um DataLoader devolve.")
     check_model("model", model)
     device = check_device("device", device)
-    if len(input_batch) != len(target_batch):
-        raise ValueError(
-            f"target_batch: esperava {len(input_batch)} rótulos, um por mensagem; recebi {len(target_batch)}."
-        )
     logits = model(input_batch.to(device))[:, -1, :]  # (B, num_classes)
-    num_classes = logits.shape[-1]
-    if target_batch.min() < 0 or target_batch.max() >= num_classes:
-        raise ValueError(f"target_batch: esperava rótulos de 0 a {num_classes - 1}; recebi {target_batch.tolist()}.")
-    return F.cross_entropy(logits, target_batch.to(device))
+    _check_targets(target_batch, len(input_batch), logits.shape[-1])
+    return F.cross_entropy(logits, target_batch.to(device).long())
 
 
 def calc_loss_loader(data_loader, model, device, num_batches=None):
@@ -134,10 +130,12 @@ def evaluate_model(model, train_loader, val_loader, device, eval_iter):
         TypeError, ValueError: se um argumento não serve ou se um carregador não tem ``eval_iter`` lotes.
     """
     check_model("model", model).eval()
-    with torch.no_grad():
-        train_loss = calc_loss_loader(train_loader, model, device, num_batches=eval_iter)
-        val_loss = calc_loss_loader(val_loader, model, device, num_batches=eval_iter)
-    model.train()
+    try:
+        with torch.no_grad():
+            train_loss = calc_loss_loader(train_loader, model, device, num_batches=eval_iter)
+            val_loss = calc_loss_loader(val_loader, model, device, num_batches=eval_iter)
+    finally:
+        model.train()
     return train_loss, val_loss
 
 
@@ -161,11 +159,17 @@ def train_classifier_simple(
         acurácia por época, e o número de mensagens vistas.
 
     Raises:
-        TypeError, ValueError: se um número não serve ou se um carregador não tem ``eval_iter`` lotes.
+        TypeError, ValueError: se um argumento não serve, se um carregador não tem ``eval_iter`` lotes ou se a perda
+            deixa de ser um número.
     """
     check_model("model", model)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer: esperava um otimizador do PyTorch; recebi {type(optimizer).__name__}.")
+    trainable = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    if not trainable & {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}:
+        raise ValueError(
+            "optimizer: não treina nada deste modelo; crie-o com model.parameters() depois de descongelar."
+        )
     check_integer("num_epochs", num_epochs, minimum=1)
     check_integer("eval_freq", eval_freq, minimum=1)
     for name, loader in (("train_loader", train_loader), ("val_loader", val_loader)):
@@ -185,6 +189,10 @@ def train_classifier_simple(
 
             if global_step % eval_freq == 0:
                 train_loss, val_loss = evaluate_model(model, train_loader, val_loader, device, eval_iter)
+                if not math.isfinite(train_loss):
+                    raise ValueError(
+                        f"optimizer: no passo {global_step} a perda virou {train_loss}; reduza a taxa de aprendizado."
+                    )
                 train_losses.append(train_loss)
                 val_losses.append(val_loss)
                 say(
@@ -196,6 +204,17 @@ def train_classifier_simple(
         val_accs.append(calc_accuracy_loader(val_loader, model, device, num_batches=eval_iter))
         say(f"Acurácia no treino {percent(train_accs[-1])} | na validação {percent(val_accs[-1])}")
     return train_losses, val_losses, train_accs, val_accs, examples_seen
+
+
+def _check_targets(target_batch, batch_size, num_classes):
+    if not torch.is_tensor(target_batch) or target_batch.is_floating_point() or target_batch.dtype == torch.bool:
+        raise TypeError("target_batch: esperava um tensor de rótulos inteiros, como o que um DataLoader devolve.")
+    if target_batch.dim() != 1 or len(target_batch) != batch_size or batch_size == 0:
+        raise ValueError(
+            f"target_batch: esperava {batch_size} rótulos, um por mensagem; recebi a forma {tuple(target_batch.shape)}."
+        )
+    if target_batch.min() < 0 or target_batch.max() >= num_classes:
+        raise ValueError(f"target_batch: esperava rótulos de 0 a {num_classes - 1}; recebi {target_batch.tolist()}.")
 
 
 def _batches(data_loader, num_batches, description):

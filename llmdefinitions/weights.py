@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from .checks import check_integer, check_path, check_text
+from .checks import check_path, check_seed, check_text
 from .config import DEFAULT_MODEL, MODEL_CONFIGS, model_config
 from .gpt import GPTModel, WithoutDrawing
 from .sources import GPT2_REPOSITORIES, SourceError, cache_folder, fetch_hub_files
@@ -109,7 +109,7 @@ def build_model(choose_model=DEFAULT_MODEL, seed=123, pretrained=True, models_di
         SourceError: se um arquivo de pesos não pôde ser obtido.
     """
     cfg = model_config(choose_model)
-    check_integer("seed", seed, minimum=0)
+    check_seed("seed", seed)
     drawn = f"pesos sorteados (semente {seed}), sem pré-treinamento"
     if not pretrained:
         return _draw_model(cfg, seed), drawn
@@ -172,9 +172,18 @@ def _find_files(model_size, models_dir):
         return MINI_FOLDER
     models_dir = check_path("models_dir", models_dir)
     folder = models_dir / model_size
-    if _holds_files(models_dir) and not _holds_files(folder):
+    if not _holds_files(folder) and _holds_files(models_dir) and _is_of_size(models_dir, model_size):
         return models_dir
     return fetch_hub_files(GPT2_REPOSITORIES[model_size], GPT2_FILES, folder)
+
+
+def _is_of_size(folder, model_size):
+    name = next(name for name in MODEL_CONFIGS if size_of(name) == model_size)
+    try:
+        read_settings(folder / "config.json", model_config(name))
+    except ValueError:
+        return False
+    return True
 
 
 def _holds_files(folder):

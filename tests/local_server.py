@@ -61,7 +61,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Accept-Ranges", "bytes")
         if "/resolve/" in path:  # o Hub diz de que versão é o arquivo
             self.send_header("X-Repo-Commit", path.split("/resolve/")[1].split("/")[0])
-        declared = sha256(CONTENT) if behavior == "wrong" else sha256(content)
+        declared = {"wrong": sha256(CONTENT), "undeclared": "abc"}.get(behavior, sha256(content))
         self.send_header("ETag", f'"{declared}"')
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")

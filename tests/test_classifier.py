@@ -1,5 +1,6 @@
 """O classificador: congelar, trocar a cabeça, classificar qualquer texto, salvar e carregar com segurança."""
 
+import errno
 import os
 import pickle
 import zipfile
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from llmdefinitions import (
+    SourceError,
     classify_review,
     count_parameters,
     freeze,
@@ -84,7 +86,14 @@ def test_predict_labels():
 
 @pytest.mark.parametrize(
     ("logits", "threshold"),
-    [(torch.zeros(3), None), ([[1.0, 2.0]], None), (torch.zeros(2, 3), 0.5), (torch.zeros(2, 2), 1.5)],
+    [
+        (torch.zeros(3), None),
+        (torch.tensor([[torch.nan, 1.0]]), None),
+        (torch.zeros(2, 0, 2), None),
+        ([[1.0, 2.0]], None),
+        (torch.zeros(2, 3), 0.5),
+        (torch.zeros(2, 2), 1.5),
+    ],
 )
 def test_predict_labels_refuses_bad_input(logits, threshold):
     with pytest.raises((TypeError, ValueError), match=r"logits|threshold"):
@@ -143,8 +152,24 @@ def test_classification_refuses_bad_input(tiny_classifier, tokenizer, text, max_
 
 
 def test_classification_needs_a_two_class_head(tiny_model, tokenizer):
-    with pytest.raises(ValueError, match="cabeça de duas classes"):
+    with pytest.raises(ValueError, match="label_names: esperava 50257 nomes"):
         classify_review("oi", tiny_model, tokenizer, "cpu")
+    with pytest.raises(TypeError, match="model: esperava um GPTModel"):
+        classify_review("oi", None, tokenizer, "cpu")
+
+
+def test_names_of_the_classes_can_be_given(tiny_classifier, tokenizer):
+    names = ["legítima", "golpe"]
+    assert classify_review("oi", tiny_classifier, tokenizer, "cpu", label_names=names) in names
+
+
+def test_a_refused_preparation_changes_nothing(tiny_model):
+    before = tiny_model.out_head
+    for wrong in ({"n_trainable_blocks": 7}, {"num_classes": 1}, {"seed": 2**64}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            prepare_for_classification(tiny_model, **wrong)
+    assert tiny_model.out_head is before
+    assert all(parameter.requires_grad for parameter in tiny_model.parameters())
 
 
 # --- salvar e carregar
@@ -177,9 +202,11 @@ def test_nothing_is_overwritten_unasked(tiny_classifier, tmp_path):
     ("arguments", "message"),
     [
         ({"max_length": 33}, "max_length: esperava no máximo 32"),
-        ({"max_length": 20, "label_names": "ab"}, "label_names: esperava uma sequência"),
+        ({"max_length": 20, "label_names": "ab"}, "label_names: esperava uma lista"),
+        ({"max_length": 20, "label_names": {"a", "b"}}, "label_names: esperava uma lista"),
+        ({"max_length": 20, "label_names": ("a", "a")}, "há um nome repetido"),
         ({"max_length": 20, "label_names": ("a", "b", "c")}, "esperava 2 nomes; recebi 3"),
-        ({"max_length": 20, "label_names": (0, 1)}, "label_names: esperava uma sequência"),
+        ({"max_length": 20, "label_names": (0, 1)}, "label_names: esperava uma lista"),
     ],
 )
 def test_saving_refuses_bad_input(tiny_classifier, tmp_path, arguments, message):
@@ -232,6 +259,11 @@ def damage_state(name, value):
         (damage_state("out_head.bias", torch.zeros(5)), "out_head.bias tem a forma (5,), não (2,)"),
         (damage_state("out_head.bias", torch.zeros(2, dtype=torch.long)), "ponto flutuante"),
         (damage_state("out_head.bias", "texto"), "ponto flutuante"),
+        (damage_state("out_head.bias", torch.tensor([0.0, torch.nan])), "out_head.bias tem NaN"),
+        (damage_state("out_head.bias", torch.zeros(2, dtype=torch.float16)), "misturam tipos"),
+        (damage_state("out_head.bias", torch.zeros(1).expand(2)), "não traz todos os seus números"),
+        (damage_state("out_head.bias", torch.zeros(2).to_sparse()), "não traz todos os seus números"),
+        (damage_state("out_head.bias", torch.zeros(2, device="meta")), "não traz todos os seus números"),
     ],
 )
 def test_damaged_checkpoints_are_refused(tiny_classifier, tmp_path, change, message):
@@ -280,9 +312,9 @@ def test_truncated_compressed_and_missing_files_are_refused(tiny_classifier, tmp
 def test_an_interrupted_save_leaves_nothing_behind(tiny_classifier, tmp_path, monkeypatch):
     def fail(_, partial):
         partial.write_bytes(b"metade")
-        raise OSError("disco cheio")
+        raise OSError(errno.ENOSPC, "")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="disco cheio"):
+    with pytest.raises(SourceError, match="o disco está cheio"):
         save_classifier(tmp_path / "a.pth", tiny_classifier, 20)
     assert not list(tmp_path.iterdir())

@@ -130,6 +130,14 @@ def test_course_without_leaks(tmp_path):
     assert sum(results["dados"]["partes"].values()) == 1284
 
 
+def test_a_run_that_fails_leaves_the_results_alone(first_run):
+    folder, _ = first_run
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert run("--saida", folder, "--modelo", "gpt2-small (124M)").returncode == 1  # não há pesos na fonte embutida
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert not list(folder.glob(".em-andamento-*"))
+
+
 @pytest.mark.parametrize("module", ["llmdefinitions", "llmdefinitions.lab"])
 def test_help_is_portuguese(module):
     process = run("--help", module=module)
@@ -143,14 +151,18 @@ def test_help_is_portuguese(module):
     ("arguments", "environment", "code", "sentence"),
     [
         (["--epoca", "3"], {}, 2, "Não conheço a opção --epoca."),
-        (["--epocas", "muitas"], {}, 2, "O valor dado a --epocas não serve."),
-        (["--epocas", "0"], {}, 2, "O valor dado a --epocas não serve."),
+        (["--epocas", "muitas"], {}, 2, "O valor dado a --epocas não serve; esperava um número inteiro a partir de 1."),
+        (["--epocas", "0"], {}, 2, "O valor dado a --epocas não serve; esperava um número inteiro a partir de 1."),
+        (["--taxa", "0"], {}, 2, "O valor dado a --taxa não serve; esperava um número maior que 0."),
+        (["--taxa", "nan"], {}, 1, "A etapa «preparação» parou: learning_rate: esperava um número finito"),
+        (["--semente", "9" * 30], {}, 1, "A etapa «preparação» parou: seed: esperava no máximo"),
         (["--taxa"], {}, 2, "A opção --taxa está incompleta"),
         (["sobra"], {}, 2, "Não entendi a linha de comando"),
-        (["--modelo", "gpt9"], {}, 1, "A etapa «modelo» parou: choose_model: não conheço 'gpt9'"),
+        (["--modelo", "gpt9"], {}, 1, "A etapa «preparação» parou: choose_model: não conheço 'gpt9'"),
         (["--dispositivo", "tpu"], {}, 1, "A etapa «preparação» parou: preferred: 'tpu' não existe aqui"),
         ([], {"LLMDEFINITIONS_FONTE": "nuvem"}, 1, "A etapa «mensagens» parou: LLMDEFINITIONS_FONTE: esperava"),
-        ([], {"LLMDEFINITIONS_FONTE": "local", "LLMDEFINITIONS_DADOS": "/nada"}, 1, "a pasta"),
+        ([], {"LLMDEFINITIONS_FONTE": "local", "LLMDEFINITIONS_DADOS": "/nada"}, 1, "LLMDEFINITIONS_DADOS: a pasta"),
+        ([], {"LLMDEFINITIONS_FONTE": "auto", "LLMDEFINITIONS_DADOS": "/nada"}, 1, "LLMDEFINITIONS_DADOS: a pasta"),
     ],
 )
 def test_failures_are_one_sentence(tmp_path, arguments, environment, code, sentence):
@@ -165,7 +177,7 @@ def test_output_that_cannot_be_a_folder_is_one_sentence(tmp_path):
     (tmp_path / "arquivo").write_text("meu")
     process = run("--saida", tmp_path / "arquivo")
     assert process.returncode == 1
-    assert "A etapa «preparação» parou" in process.stderr
+    assert process.stderr == f"Erro: A etapa «preparação» parou: {tmp_path / 'arquivo'}: já existe e não é uma pasta.\n"
     assert (tmp_path / "arquivo").read_text() == "meu"
 
 
@@ -216,7 +228,7 @@ def test_copies_never_touch_the_students_work(notebooks, tmp_path):
 def test_copy_command_reports(notebooks, tmp_path, capsys):
     arguments = ["--origem", str(notebooks), "--destino", str(tmp_path / "minhas"), "--so-copiar"]
     assert run_command(lab_main, arguments) == 0
-    assert "1 arquivo(s) copiado(s), 0 já seu(s)" in capsys.readouterr().out
+    assert "copiei 1 arquivo e mantive 0 arquivos que você já tinha" in capsys.readouterr().out
     assert run_command(lab_main, ["--origem", str(tmp_path / "nada"), *arguments[2:]]) == 0
     assert "Ainda não há cadernos" in capsys.readouterr().out
 

@@ -122,11 +122,11 @@ def test_words_that_pandas_takes_for_missing_stay_text(tmp_path, tokenizer):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("ham oi\nspam ganhe\n", "encontrei 1 coluna"),
-        ("ham\toi\tde novo\nspam\ta\tb\n", "encontrei 3 coluna"),
-        ("ham\toi\nspam\ta\tb\n", "o leitor diz"),
+        ("ham oi\nspam ganhe\n", "o número de colunas é 1"),
+        ("ham\toi\tde novo\nspam\ta\tb\n", "o número de colunas é 3"),
+        ("ham\toi\nspam\ta\tb\n", "a linha 2 não é assim"),
         ("ham\toi\nlixo\tganhe\n", "a mensagem 2 tem 'lixo'"),
-        ("", "o leitor diz"),
+        ("", "o arquivo está vazio"),
     ],
 )
 def test_malformed_files_are_refused(tmp_path, content, message):
@@ -142,6 +142,10 @@ def test_other_encodings_and_missing_or_huge_files_are_refused(tmp_path, monkeyp
         load_spam_data(tmp_path / "nada.tsv")
     with pytest.raises(TypeError, match="esperava um caminho"):
         load_spam_data(None)
+    with pytest.raises(ValueError, match="quoting: esperava"):
+        load_spam_data(write(tmp_path / "c.tsv", "ham\toi\n"), quoting=99)
+    with pytest.raises(IsADirectoryError, match=r"data_file_path: .* é uma pasta"):
+        download_and_unzip_spam_data("", "", "", tmp_path)
     monkeypatch.setattr("llmdefinitions.datasets.LARGEST_FILE", 3)
     with pytest.raises(ValueError, match="não é o que espero"):
         load_spam_data(write(tmp_path / "b.tsv", "ham\toi\n"))
@@ -174,7 +178,7 @@ def test_mapping_labels_twice_changes_nothing(embedded_df):
     assert embedded_df["Label"].iat[0] in ("ham", "spam")
 
 
-@pytest.mark.parametrize("strange", ["phish", 2, None])
+@pytest.mark.parametrize("strange", ["phish", 2, None, pd.NA, float("nan"), 0.5, [0]])
 def test_unknown_label_is_refused(strange):
     with pytest.raises(ValueError, match="esperava rótulos ham e spam"):
         map_labels(pd.DataFrame({"Label": ["ham", strange]}))
@@ -228,6 +232,23 @@ def test_dataset_pads_and_truncates(tmp_path, tokenizer):
     assert len(short) == 3
 
 
+def test_texts_that_look_like_numbers_stay_as_written(tmp_path, tokenizer):
+    texts = ["00123", "1e5", "true", "NaN"]
+    pd.DataFrame({"Label": [0, 1, 0, 1], "Text": texts}).to_csv(tmp_path / "a.csv", index=None)
+    dataset = SpamDataset(tmp_path / "a.csv", tokenizer)
+    decoded = [tokenizer.decode([i for i in ids if i != 50256]) for ids in dataset.encoded_texts]
+    assert decoded == texts
+    assert dataset.data["Label"].tolist() == [0, 1, 0, 1]
+
+
+def test_compressed_files_are_not_opened(tmp_path):
+    import gzip
+
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"ham\toi\n" * 1000))
+    with pytest.raises(ValueError, match="data_file_path"):
+        load_spam_data(tmp_path / "a.gz")
+
+
 def test_special_token_inside_a_message_is_plain_text(tmp_path, tokenizer):
     pd.DataFrame({"Label": [0], "Text": ["oi <|endoftext|>"]}).to_csv(tmp_path / "a.csv", index=None)
     assert 50256 not in SpamDataset(tmp_path / "a.csv", tokenizer).encoded_texts[0]
@@ -236,7 +257,7 @@ def test_special_token_inside_a_message_is_plain_text(tmp_path, tokenizer):
 @pytest.mark.parametrize(
     ("table", "arguments", "message"),
     [
-        ({"Label": [0, 2], "Text": ["a", "b"]}, {}, "a linha 3 tem"),
+        ({"Label": [0, 2], "Text": ["a", "b"]}, {}, "a mensagem 2 tem '2'"),
         ({"Label": ["ham", "spam"], "Text": ["a", "b"]}, {}, "map_labels"),
         ({"Label": [0.5], "Text": ["a"]}, {}, "esperava rótulos 0 ou 1"),
         ({"Label": [0]}, {}, "falta a coluna Text"),
@@ -257,7 +278,9 @@ def test_dataset_refuses_files_that_are_not_there_or_not_csv(tmp_path, tokenizer
         SpamDataset(tmp_path / "nada.csv", tokenizer)
     for content in (b"", b"Label,Text\n0,\xff\n", b"Label,Text\n0,a,b,c\n1,x,y,z,w\n"):
         (tmp_path / "a.csv").write_bytes(content)
-        with pytest.raises(ValueError, match=r"csv_file: .* não é um CSV"):
+        with pytest.raises(
+            ValueError, match=r"csv_file: .*(esperava um CSV com as colunas Label e Text|não está em UTF-8)"
+        ):
             SpamDataset(tmp_path / "a.csv", tokenizer)
     with pytest.raises(TypeError, match="tokenizer: esperava um tokenizador"):
         SpamDataset(tmp_path / "a.csv", "gpt2")

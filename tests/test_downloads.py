@@ -1,5 +1,6 @@
 """As fontes da internet, provadas contra servidores de verdade em 127.0.0.1: cada falha acaba bem ou bem explicada."""
 
+import contextlib
 import io
 import os
 import shlex
@@ -24,9 +25,9 @@ REPOSITORY = HubRepository("escola/modelo", "0123456789abcdef0123456789abcdef012
 @pytest.fixture(autouse=True)
 def _fresh_answers():
     """Cada teste volta a perguntar se há rede."""
-    sources._accepts_connections.cache_clear()
+    sources._probes.clear()
     yield
-    sources._accepts_connections.cache_clear()
+    sources._probes.clear()
 
 
 DOWNLOADS = {
@@ -78,8 +79,8 @@ def test_good_file_arrives_whole(server, tmp_path):
         ("404", "respondeu com o erro 404"),
         ("500", "respondeu com o erro 500"),
         ("wrong", "o sha256 não confere"),
-        ("cut", "127.0.0.1"),
-        ("stall", "127.0.0.1"),
+        ("cut", "a conexão com 127.0.0.1 caiu"),
+        ("stall", "127.0.0.1 parou de responder"),
     ],
 )
 def test_a_bad_address_gives_way_to_the_mirror_or_is_explained(server, tmp_path, monkeypatch, behavior, reason):
@@ -110,27 +111,47 @@ def test_closed_port_is_not_reachable(tmp_path):
         download([url], sha256(CONTENT), tmp_path / "x")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="só o Linux descarta conexões quando a fila está cheia")
-def test_a_server_that_never_answers_costs_less_than_three_seconds():
-    with socket.socket() as busy:
-        busy.bind(("127.0.0.1", 0))
-        busy.listen(0)
-        address = busy.getsockname()
-        waiting = []
-        for _ in range(4):  # enche a fila: daí em diante, o sistema não responde a ninguém
-            client = socket.socket()
-            client.setblocking(False)
-            client.connect_ex(address)
-            waiting.append(client)
-        start = time.monotonic()
-        assert not is_reachable(f"http://127.0.0.1:{address[1]}/")
-        first = time.monotonic() - start
-        assert not is_reachable(f"http://127.0.0.1:{address[1]}/outro")
-        second = time.monotonic() - start - first
-        for client in waiting:
-            client.close()
-    assert 1 < first < 3
-    assert second < 0.5, "a segunda pergunta deveria usar a primeira resposta"
+@pytest.fixture
+def silent_addresses():
+    """Dois endereços que não respondem nem recusam: a fila de conexões deles está cheia."""
+    if sys.platform != "linux":
+        pytest.skip("só o Linux descarta conexões quando a fila está cheia")
+    with contextlib.ExitStack() as stack:
+        addresses = []
+        for _ in range(2):
+            busy = stack.enter_context(socket.socket())
+            busy.bind(("127.0.0.1", 0))
+            busy.listen(0)
+            for _ in range(4):
+                client = stack.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(busy.getsockname())
+            addresses.append(f"http://127.0.0.1:{busy.getsockname()[1]}")
+        yield addresses
+
+
+def test_servers_that_never_answer_cost_less_than_three_seconds_in_all(silent_addresses, tmp_path, monkeypatch):
+    """Uma rede que engole tudo: mensagens e Hub, em endereços diferentes, esperam juntos, e uma vez só."""
+    first, second = silent_addresses
+    monkeypatch.setattr(sources, "UCI_ZIP_URLS", (f"{first}/a.zip", f"{second}/b.zip"))
+    monkeypatch.setattr(sources, "cache_folder", lambda: tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", second)
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "auto")
+    start = time.monotonic()
+    assert find_sms_spam().tier == "embutida"
+    with pytest.raises(SourceError, match="não respondeu"):
+        fetch_hub_files(REPOSITORY, ["model.safetensors"], tmp_path / "gpt2")
+    assert 1 < time.monotonic() - start < 3
+
+
+def test_a_server_that_comes_back_is_tried_again(server, monkeypatch):
+    monkeypatch.setattr(sources, "FORGET_SECONDS", 0)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        assert not is_reachable(url)
+        closed.listen()
+        assert is_reachable(url)
 
 
 def test_the_proxy_is_what_must_answer(server, monkeypatch):
@@ -285,6 +306,20 @@ def test_hub_failures_are_explained_and_leave_nothing(hub, tmp_path, behavior, r
     assert names_in(tmp_path) == []
 
 
+def test_weights_without_a_declared_sha256_are_refused(hub, server, tmp_path):
+    hub("model.safetensors", "undeclared")
+    with pytest.raises(SourceError, match="não declara o sha256"):
+        fetch_hub_files(REPOSITORY, ["model.safetensors"], tmp_path / "gpt2")
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("endpoint", ["huggingface.co", "http://[::1", "http://x:99999", "ftp://x"])
+def test_a_wrong_endpoint_is_named(hub, tmp_path, monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(SourceError, match="HF_ENDPOINT: esperava um endereço"):
+        fetch_hub_files(REPOSITORY, ["model.safetensors"], tmp_path / "gpt2")
+
+
 def test_hub_out_of_reach_and_local_folder(hub, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(SourceError, match=r"127\.0\.0\.1 não respondeu.*ponha o arquivo em"):
@@ -296,6 +331,11 @@ def test_hub_out_of_reach_and_local_folder(hub, cache, tmp_path, monkeypatch):
     (cache / "modelo").mkdir(parents=True)
     (cache / "modelo" / "model.safetensors").write_bytes(b"meu")
     assert fetch_hub_files(REPOSITORY, ["model.safetensors"], tmp_path / "gpt2") == cache / "modelo"
+    (tmp_path / "gpt2").mkdir()
+    (tmp_path / "gpt2" / "model.safetensors").write_bytes(b"outro")
+    assert fetch_hub_files(REPOSITORY, ["model.safetensors"], tmp_path / "gpt2") == cache / "modelo"
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "auto")
+    assert fetch_hub_files(REPOSITORY, ["model.safetensors"], tmp_path / "gpt2") == tmp_path / "gpt2"
 
 
 # --- sem rede, sem espaço, sem permissão: num espaço de nomes do Linux, de verdade
@@ -333,9 +373,7 @@ WRITE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"), [("size=64k", "No space left on device"), ("ro", "Read-only file system")]
-)
+@pytest.mark.parametrize(("options", "reason"), [("size=64k", "o disco está cheio"), ("ro", "o disco é só de leitura")])
 def test_full_and_read_only_disks_are_explained(tmp_path, options, reason):
     (tmp_path / "escreve.py").write_text(WRITE, encoding="utf-8")
     disk = tmp_path / "disco"

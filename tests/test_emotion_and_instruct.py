@@ -52,7 +52,7 @@ def test_bad_local_files_are_explained(local_emotion, monkeypatch):
     with pytest.raises(SourceError, match=r"test\.csv: esperava as colunas text,label com rótulos de 0 a 5"):
         load_emotion()
     (local_emotion / "test.csv").unlink()
-    with pytest.raises(SourceError, match=r"falta test\.csv"):
+    with pytest.raises(SourceError, match=r"Não encontrei test\.csv"):
         load_emotion()
 
 
@@ -60,7 +60,7 @@ def test_out_of_reach_is_explained(tmp_path, monkeypatch):
     monkeypatch.setenv("LLMDEFINITIONS_FONTE", "auto")
     monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(SourceError, match=r"falta train\.csv.*O Hugging Face Hub não respondeu"):
+    with pytest.raises(SourceError, match=r"Não encontrei train\.csv.*O Hugging Face Hub não respondeu"):
         load_emotion()
 
 

@@ -4,6 +4,7 @@ import csv
 
 import pandas as pd
 import pytest
+import torch
 
 from llmdefinitions import (
     classification_scores,
@@ -39,6 +40,12 @@ def test_scores_refuse_bad_input(labels, predictions):
         classification_scores(labels, predictions)
 
 
+def test_scores_take_tensors():
+    assert classification_scores(torch.tensor([0, 1]), torch.tensor([0, 0]))["confusion_matrix"] == [[1, 0], [1, 0]]
+    with pytest.raises(TypeError, match="labels, predictions: esperava sequências"):
+        classification_scores(None, [0])
+
+
 def test_predictions_follow_the_loader(tiny_classifier, tiny_loaders):
     _, _, test_loader = tiny_loaders
     expected = [int(label) for ids, _ in test_loader for label in tiny_classifier(ids)[:, -1].argmax(-1)]
@@ -57,6 +64,10 @@ def test_baseline_on_the_lectures_split(uci_file):
 def test_baseline_needs_numbers_and_texts():
     with pytest.raises(ValueError, match="falta a coluna Label"):
         tfidf_baseline(pd.DataFrame({"Text": ["a"]}))
+    with pytest.raises(ValueError, match="das duas classes"):
+        tfidf_baseline(pd.DataFrame({"Text": ["a", "b"], "Label": ["ham", "spam"]}))
+    with pytest.raises(TypeError, match="esperava textos"):
+        tfidf_baseline(pd.DataFrame({"Text": ["a", None], "Label": [0, 1]}))
 
 
 def test_memory_of_the_lectures_example():

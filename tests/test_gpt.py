@@ -166,6 +166,22 @@ def test_attention_refuses_too_many_tokens_and_uneven_heads():
         MultiHeadAttention(12, 12, 8, 0.0, 3)(torch.zeros(1, 9, 12))
 
 
+@pytest.mark.parametrize("part", [FeedForward, TransformerBlock])
+def test_parts_refuse_a_wrong_configuration(part):
+    for cfg in ({}, None):
+        with pytest.raises((TypeError, ValueError), match="cfg"):
+            part(cfg)
+
+
+def test_other_parts_refuse_wrong_sizes():
+    with pytest.raises(TypeError, match="emb_dim: esperava um número inteiro"):
+        LayerNorm("16")
+    with pytest.raises(ValueError, match="num_heads: esperava no mínimo 1"):
+        MultiHeadAttention(12, 12, 8, 0.0, 0)
+    with pytest.raises(ValueError, match="x: esperava a forma"):
+        MultiHeadAttention(12, 12, 8, 0.0, 3)(torch.zeros(9, 12))
+
+
 def test_model_config():
     config = model_config("gpt2-medium (355M)")
     assert config["emb_dim"] == 1024

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llmdefinitions import SourceError, find_sms_spam
+from llmdefinitions import SourceError, find_sms_spam, sources
 from llmdefinitions.sources import (
     EMBEDDED_SMS,
     cache_folder,
@@ -26,12 +26,14 @@ def local_sms(tmp_path, monkeypatch):
 
 
 def test_embedded_is_the_last_resort(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "UCI_ZIP_URLS", ("http://127.0.0.1:9/a.zip",))
     monkeypatch.setenv("LLMDEFINITIONS_FONTE", "auto")
     monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path))
     source = find_sms_spam()
     assert source.tier == "embutida"
     assert "4.862" in source.description
     assert "embutidas" in source.description
+    assert f"em {tmp_path} não há sms_spam_collection" in source.description
 
 
 def test_local_comes_first(local_sms, monkeypatch):
@@ -67,7 +69,12 @@ def test_wrong_variables_are_named(monkeypatch, tmp_path):
     with pytest.raises(SourceError, match=r"LLMDEFINITIONS_FONTE: esperava .* recebi 'nuvem'"):
         find_sms_spam()
     monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path / "nada"))
-    with pytest.raises(SourceError, match=r"LLMDEFINITIONS_DADOS: a pasta .* não existe"):
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "auto")
+    for find in (local_folder, find_sms_spam):
+        with pytest.raises(SourceError, match=r"LLMDEFINITIONS_DADOS: a pasta .* não existe"):
+            find()
+    monkeypatch.setenv("LLMDEFINITIONS_DADOS", "~ninguem-com-este-nome/x")
+    with pytest.raises(SourceError, match="LLMDEFINITIONS_DADOS: a pasta"):
         local_folder()
 
 
@@ -102,6 +109,9 @@ def test_copy_is_all_or_nothing(tmp_path, monkeypatch):
     source.write_bytes(b"x" * 1000)
     copy_whole(source, tmp_path / "nova" / "destino")
     assert (tmp_path / "nova" / "destino").read_bytes() == source.read_bytes()
+    assert (tmp_path / "nova" / "destino").stat().st_mode == source.stat().st_mode
+    with pytest.raises(SourceError, match=r"Não encontrei .*nada"):
+        copy_whole(tmp_path / "nada", tmp_path / "nova" / "outro")
 
     def fail(_, partial):
         Path(partial).write_bytes(b"x")

@@ -59,7 +59,9 @@ def test_text_must_be_text(tokenizer, text):
         text_to_token_ids(text, tokenizer)
 
 
-@pytest.mark.parametrize("ids", [[1, 2], torch.tensor([1.0, 2.0]), torch.zeros(2, 3, dtype=torch.long)])
+@pytest.mark.parametrize(
+    "ids", [[1, 2], torch.tensor([1.0]), torch.zeros(2, 3).long(), torch.tensor([99999]), torch.tensor([-1])]
+)
 def test_ids_must_be_one_sequence(tokenizer, ids):
     with pytest.raises((TypeError, ValueError), match="token_ids"):
         token_ids_to_text(ids, tokenizer)

@@ -142,10 +142,25 @@ def test_loaders_are_checked(function, tiny_classifier, tiny_loaders):
         function([], tiny_classifier, CPU)
 
 
-@pytest.mark.parametrize("labels", [[0, 2], [-1, 0], [0, 1, 1]])
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 0], [0, 1, 1], [0], [0.0, 1.0], [False, True], [[0, 1]], 1])
 def test_labels_are_checked(tiny_classifier, labels):
-    with pytest.raises(ValueError, match="target_batch: esperava"):
-        calc_loss_batch(torch.zeros(2, 4, dtype=torch.long), torch.tensor(labels), tiny_classifier, CPU)
+    ids, labels = torch.zeros(2, 4, dtype=torch.long), torch.tensor(labels)
+    with pytest.raises((TypeError, ValueError), match="target_batch: esperava"):
+        calc_loss_batch(ids, labels, tiny_classifier, CPU)
+    with pytest.raises((TypeError, ValueError), match="target_batch: esperava"):
+        calc_accuracy_loader([(ids, labels)], tiny_classifier, CPU)
+
+
+def test_a_loss_that_explodes_is_said(tiny_classifier, tiny_loaders):
+    optimizer = torch.optim.SGD(tiny_classifier.parameters(), lr=1e30)
+    with pytest.raises(ValueError, match=r"no passo .* a perda virou .* reduza a taxa"):
+        train_classifier_simple(tiny_classifier, *tiny_loaders[:2], optimizer, CPU, 3, 1, 1)
+
+
+def test_an_optimizer_that_trains_nothing_is_said(tiny_classifier, tiny_loaders):
+    other = adamw(torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="optimizer: não treina nada deste modelo"):
+        train_classifier_simple(tiny_classifier, *tiny_loaders[:2], other, CPU, 1, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -375,9 +375,19 @@ def test_files_already_in_models_dir_are_used(tmp_path, place):
 
 
 def test_files_of_another_size_are_refused(tmp_path):
-    sparse_gpt2(tmp_path / "modelos", "gpt2-small (124M)")
+    sparse_gpt2(tmp_path / "modelos" / "355M", "gpt2-small (124M)")
     with pytest.raises(ValueError, match=r"config\.json: esperava n_embd = 1024; recebi 768. É de outro modelo"):
         download_and_load_gpt2("355M", tmp_path / "modelos")
+
+
+def test_files_of_another_size_beside_the_folder_are_left_alone(tmp_path, monkeypatch):
+    """Os de 124M direto em ``models_dir`` não impedem que os de 355M venham da pasta local."""
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "local")
+    monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path))
+    sparse_gpt2(tmp_path / "gpt2", "gpt2-small (124M)")
+    sparse_gpt2(tmp_path / "gpt2-medium", "gpt2-medium (355M)")
+    assert download_and_load_gpt2("124M", tmp_path / "gpt2")[0]["n_embd"] == 768
+    assert download_and_load_gpt2("355M", tmp_path / "gpt2")[0]["n_embd"] == 1024
 
 
 def test_without_files_the_source_says_what_to_do(tmp_path):
