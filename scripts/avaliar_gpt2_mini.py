@@ -50,6 +50,7 @@ from llmdefinitions.config import model_config
 from llmdefinitions.generation import generate_text_simple
 from llmdefinitions.gpt import GPTModel, count_parameters
 from llmdefinitions.tokenizer import get_tokenizer, text_to_token_ids, token_ids_to_text
+from llmdefinitions.weights import load_weights_into_gpt, read_gpt2
 
 OPENINGS = (
     "Every effort moves you",
@@ -75,29 +76,9 @@ WATTS_PER_CORE = 15
 
 
 def load_shipped_model(folder):
-    """``GPTModel`` com os pesos de ``folder/model.safetensors`` (nomes do Hugging Face), em float32."""
-    from safetensors.torch import load_file
-
-    tensors = {name: t.float() for name, t in load_file(Path(folder) / "model.safetensors").items()}
+    """``GPTModel`` com os pesos de ``folder``, em float32, para avaliação."""
     model = GPTModel(model_config())
-    state = {"tok_emb.weight": tensors["wte.weight"], "pos_emb.weight": tensors["wpe.weight"]}
-    state |= {"final_norm.scale": tensors["ln_f.weight"], "final_norm.shift": tensors["ln_f.bias"]}
-    state["out_head.weight"] = tensors["wte.weight"]
-    names = {"attn.c_proj": "att.out_proj", "mlp.c_fc": "ff.layers.0", "mlp.c_proj": "ff.layers.2"}
-    for index in range(model.cfg["n_layers"]):
-        there, here = f"h.{index}.", f"trf_blocks.{index}."
-        for kind in ("weight", "bias"):
-            joined = tensors[f"{there}attn.c_attn.{kind}"].tensor_split(3, dim=-1)
-            for name, piece in zip(("W_query", "W_key", "W_value"), joined, strict=True):
-                state[f"{here}att.{name}.{kind}"] = piece.T if kind == "weight" else piece
-            for theirs, ours in names.items():
-                value = tensors[f"{there}{theirs}.{kind}"]
-                state[f"{here}{ours}.{kind}"] = value.T if kind == "weight" else value
-        for theirs, ours in (("ln_1", "norm1"), ("ln_2", "norm2")):
-            state[f"{here}{ours}.scale"] = tensors[f"{there}{theirs}.weight"]
-            state[f"{here}{ours}.shift"] = tensors[f"{there}{theirs}.bias"]
-    model.load_state_dict(state)
-    model.out_head.weight = model.tok_emb.weight
+    load_weights_into_gpt(model, read_gpt2(Path(folder), model.cfg)[1])
     return model.eval()
 
 
@@ -415,13 +396,14 @@ def fill_card(text, blocks):
 
 
 def evaluate_all(corpus, sms, assets, work, seeds):
-    """Faz todas as medidas; devolve o conteúdo de ``avaliacao.json``."""
+    """Faz todas as medidas e as grava em ``avaliacao.json``, que fica completo a cada experimento com SMS."""
     tokenizer = get_tokenizer()
     model = load_shipped_model(assets)
-    fingerprint = hashlib.sha256((Path(assets) / "model.safetensors").read_bytes()).hexdigest()
+    fingerprint = hashlib.sha256((assets / "model.safetensors").read_bytes()).hexdigest()
     documents = [document for texts in load_documents(corpus).values() for document in texts]
     data = load_messages(sms, tokenizer)
-    return {
+    experiments = []
+    evaluation = {
         "sha256_dos_pesos": fingerprint,
         "parametros": count_parameters(model),
         "diferenca_transformers": transformers_difference(model, assets, data[2].ids[:8]),
@@ -437,22 +419,24 @@ def evaluate_all(corpus, sms, assets, work, seeds):
                 "teste_vazadas": int(data[3].sum()),
             },
             "tfidf": tfidf_baselines(data),
-            "experimentos": run_experiments(model, fingerprint[:12], data, RunCache(Path(work) / "sms.json"), seeds),
+            "experimentos": experiments,
         },
     }
+    cache = RunCache(Path(work) / "sms.json")
+    for experiment in run_experiments(model, fingerprint[:12], data, cache, seeds):
+        experiments.append(experiment)
+        write_json(evaluation, assets / "avaliacao.json")
 
 
 @click.command()
 @click.option(
     "--corpus",
     type=click.Path(exists=True, file_okay=False),
-    required=True,
     help="Pasta com os zips do NLTK.",
 )
 @click.option(
     "--sms",
     type=click.Path(exists=True, dir_okay=False),
-    required=True,
     help="Arquivo SMSSpamCollection inteiro, da UCI.",
 )
 @click.option(
@@ -469,10 +453,10 @@ def evaluate_all(corpus, sms, assets, work, seeds):
     default=DEFAULT_WORK,
     help="Pasta dos tokens e dos resultados parciais.  [padrão: build/gpt2-mini]",
 )
-@click.option("--repeticoes", default=5, show_default=True, help="Sementes de cada experimento com SMS.")
+@click.option("--repeticoes", "repetitions", default=5, show_default=True, help="Sementes de cada experimento com SMS.")
 @click.option("--nucleos", "threads", default=2, show_default=True, help="Núcleos a usar.")
-@click.option("--so-cartao", is_flag=True, help="Só reescreve o MODEL_CARD.md a partir dos JSON.")
-def main(corpus, sms, assets, work, repeticoes, threads, so_cartao):
+@click.option("--so-cartao", "card_only", is_flag=True, help="Só reescreve o MODEL_CARD.md a partir dos JSON.")
+def main(corpus, sms, assets, work, repetitions, threads, card_only):
     """Avalia o gpt2-mini e preenche os números do MODEL_CARD.md.
 
     Pode ser interrompido: os experimentos com SMS já feitos ficam em --trabalho e não se repetem.
@@ -480,12 +464,13 @@ def main(corpus, sms, assets, work, repeticoes, threads, so_cartao):
     keep_memory_between_steps()
     torch.set_num_threads(threads)
     assets = Path(assets)
-    if not so_cartao:
+    if not card_only:
+        if corpus is None or sms is None:
+            raise click.UsageError("Indique --corpus e --sms (só --so-cartao dispensa os dois).")
         try:
-            evaluation = evaluate_all(corpus, sms, assets, work, list(range(1, repeticoes + 1)))
+            evaluate_all(corpus, sms, assets, work, list(range(1, repetitions + 1)))
         except CorpusError as error:
             raise click.ClickException(str(error)) from error
-        write_json(evaluation, assets / "avaliacao.json")
     evaluation = json.loads((assets / "avaliacao.json").read_text(encoding="utf-8"))
     training = json.loads((assets / "treinamento.json").read_text(encoding="utf-8"))
     size = (assets / "model.safetensors").stat().st_size

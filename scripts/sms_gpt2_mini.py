@@ -4,9 +4,10 @@ O que muda entre os experimentos é o ponto de partida (pré-treinado ou sortead
 modelo, como na aula, ou tudo) e a posição que a cabeça lê (a última, como na aula, ou o último token da própria
 mensagem). O resto é a receita: 5 épocas, lotes de 8, AdamW com ``weight_decay=0.1``, 120 tokens por mensagem.
 
-Duas contas que não mudam o resultado, só a demora: as ativações que entram no primeiro bloco treinável são
-calculadas uma vez, porque o que vem antes está congelado; e quem lê o último token da mensagem dispensa o
-preenchimento que vem depois, porque a atenção é causal.
+Quatro contas que não mudam o resultado, só a demora: as ativações que entram no primeiro bloco treinável são
+calculadas uma vez, porque o que vem antes está congelado; o último bloco só é calculado na posição que se lê; quem lê
+o último token da mensagem dispensa o preenchimento que vem depois, porque a atenção é causal; e os embeddings de
+tokens que nenhuma mensagem usa ficam de fora.
 """
 
 import copy
@@ -16,6 +17,7 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -42,13 +44,14 @@ BATCH_SIZE = 8
 EPOCHS = 5
 WEIGHT_DECAY = 0.1
 READINGS = ("última posição", "último token da mensagem")
-FROZEN_RATES = (1e-4, 3e-4, 1e-3, 2e-3)
-FULL_RATES = (1e-4, 3e-4, 1e-3)
+FROZEN_RATES = (5e-5, 1e-4, 3e-4, 1e-3, 2e-3)
+FULL_RATES = (3e-4, 1e-3)
 SEARCH_SEEDS = {"fim do modelo": (101, 102), "modelo inteiro": (101,)}
 FEATURE_BATCH = 64
+REMEMBERED_MODELS = 8
 
 
-@dataclass
+@dataclass(eq=False)
 class Messages:
     """Mensagens em ids: ``ids`` ``(N, 120)``, ``last`` ``(N,)`` (último token real), ``labels`` ``(N,)``."""
 
@@ -92,14 +95,15 @@ class Classifier(torch.nn.Module):
         model: ``GPTModel`` de partida; não é alterado.
         first_block: primeiro bloco treinável; 0 treina tudo, também os embeddings.
         reading: uma de ``READINGS``.
+        used_tokens: ids ``(U,)`` dos tokens que as mensagens usam; só conta se ``first_block`` é 0.
     """
 
-    def __init__(self, model, first_block, reading):
+    def __init__(self, model, first_block, reading, used_tokens=None):
         super().__init__()
         self.whole = first_block == 0
-        self.reading = reading
+        self.by_message = reading == READINGS[1]
         if self.whole:
-            self.tok_emb = copy.deepcopy(model.tok_emb)
+            self.tok_emb = torch.nn.Embedding.from_pretrained(model.tok_emb.weight[used_tokens].detach(), freeze=False)
             self.pos_emb = copy.deepcopy(model.pos_emb)
         self.blocks = copy.deepcopy(model.trf_blocks[first_block:])
         self.norm = copy.deepcopy(model.final_norm)
@@ -109,18 +113,42 @@ class Classifier(torch.nn.Module):
         """Logits ``(B, 2)``.
 
         Args:
-            inputs: ids ``(B, T)`` se tudo é treinado; senão, ativações ``(B, T, C)``.
+            inputs: índices em ``used_tokens``, ``(B, T)``, se tudo é treinado; senão, ativações ``(B, T, C)``.
             last: índice ``(B,)`` do último token de cada mensagem.
         """
-        by_message = self.reading == READINGS[1]
-        if by_message:
+        if self.by_message:
             inputs = inputs[:, : int(last.max()) + 1]
+        else:
+            last = torch.full_like(last, inputs.shape[1] - 1)
         x = inputs
         if self.whole:
             x = self.tok_emb(inputs) + self.pos_emb.weight[: inputs.shape[1]]  # (B, T, C)
-        x = self.blocks(x)  # (B, T, C)
-        x = x[torch.arange(len(x)), last] if by_message else x[:, -1]  # (B, C)
-        return self.head(self.norm(x))
+        x = self.blocks[:-1](x)  # (B, T, C)
+        return self.head(self.norm(block_at(self.blocks[-1], x, last)))
+
+
+def block_at(block, x, position):
+    """Saída de um ``TransformerBlock`` numa só posição de cada mensagem.
+
+    Args:
+        block: ``TransformerBlock``, sem dropout.
+        x: entrada do bloco, ``(B, T, C)``.
+        position: posição ``(B,)`` que se quer.
+
+    Returns:
+        ``(B, C)``, igual a ``block(x)[arange(B), position]``.
+    """
+    rows = torch.arange(len(x))
+    att, normed = block.att, block.norm1(x)
+    query = att.W_query(normed[rows, position])[:, None]  # (B, 1, C)
+    heads = [
+        projected.unflatten(-1, (att.num_heads, -1)).transpose(1, 2)
+        for projected in (query, att.W_key(normed), att.W_value(normed))
+    ]  # (B, H, 1, D), (B, H, T, D), (B, H, T, D)
+    visible = torch.arange(x.shape[1]) <= position[:, None]  # (B, T)
+    context = F.scaled_dot_product_attention(*heads, attn_mask=visible[:, None, None])  # (B, H, 1, D)
+    x = x[rows, position] + att.out_proj(context.flatten(1))  # (B, C)
+    return x + block.ff(block.norm2(x))
 
 
 @torch.no_grad()
@@ -131,6 +159,25 @@ def frozen_activations(model, ids, first_block):
         x = model.tok_emb(chunk) + model.pos_emb.weight[: chunk.shape[1]]
         chunks.append(model.trf_blocks[:first_block](x))
     return torch.cat(chunks)
+
+
+@lru_cache(maxsize=REMEMBERED_MODELS)
+def prepare_inputs(model, first_block, *parts):
+    """O que entra no primeiro bloco treinável, calculado uma vez por modelo.
+
+    Args:
+        model: ``GPTModel`` de partida.
+        first_block: primeiro bloco treinável.
+        parts: ``Messages`` de treino, validação e teste.
+
+    Returns:
+        (ids usados ``(U,)``, entradas de cada parte: ativações ``(N, T, C)`` ou, se ``first_block`` é 0, índices
+        ``(N, T)`` nos ids usados).
+    """
+    ids = torch.cat([part.ids for part in parts])
+    used_tokens, compact = torch.unique(ids, return_inverse=True)
+    inputs = compact if first_block == 0 else frozen_activations(model, ids, first_block)
+    return used_tokens, inputs.split([len(part.ids) for part in parts])
 
 
 def fine_tune(model, data, *, trained, reading, rate, seed):
@@ -150,11 +197,11 @@ def fine_tune(model, data, *, trained, reading, rate, seed):
     """
     *parts, leaked = data
     first_block = 0 if trained == "modelo inteiro" else len(model.trf_blocks) - 1
-    inputs = [part.ids if first_block == 0 else frozen_activations(model, part.ids, first_block) for part in parts]
+    used_tokens, inputs = prepare_inputs(model, first_block, *parts)
     started = time.perf_counter()
     torch.manual_seed(seed)
-    classifier = Classifier(model, first_block, reading)
-    optimizer = torch.optim.AdamW(classifier.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+    classifier = Classifier(model, first_block, reading, used_tokens)
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
     train = parts[0]
     for _ in range(EPOCHS):
         order = torch.randperm(len(train.labels))
@@ -211,6 +258,7 @@ def tfidf_baselines(data):
     return results
 
 
+@lru_cache(maxsize=REMEMBERED_MODELS)
 def random_model(seed):
     """``GPTModel`` de pesos sorteados, com a inicialização que o aluno recebe sem pré-treinamento."""
     torch.manual_seed(seed)
@@ -249,8 +297,8 @@ def run_experiments(pretrained, fingerprint, data, cache, seeds):
         cache: ``RunCache``.
         seeds: sementes da medida.
 
-    Returns:
-        Lista de dicts, um por combinação, com ``pesos``, ``treinado``, ``leitura``, ``taxa``, ``busca`` (perda de
+    Yields:
+        Um dict por combinação, com ``pesos``, ``treinado``, ``leitura``, ``taxa``, ``busca`` (perda de
         validação por taxa) e média e desvio-padrão das medidas.
     """
     combinations = [
@@ -259,7 +307,6 @@ def run_experiments(pretrained, fingerprint, data, cache, seeds):
         for weights in ("pré-treinados", "sorteados")
         for reading in READINGS
     ]
-    table = []
     for weights, trained, reading in tqdm(combinations, desc="Experimentos com SMS"):
 
         def run(rate, seed, weights=weights, trained=trained, reading=reading):
@@ -277,17 +324,14 @@ def run_experiments(pretrained, fingerprint, data, cache, seeds):
         }
         rate = min(rates, key=lambda r: search[r] if math.isfinite(search[r]) else math.inf)
         runs = [run(rate, seed) for seed in seeds]
-        table.append(
-            {
-                "pesos": weights,
-                "treinado": trained,
-                "leitura": reading,
-                "taxa": rate,
-                "busca": {str(r): round(loss, 4) for r, loss in search.items()},
-                "medidas": {name: summarize([run[name] for run in runs]) for name in runs[0]},
-            }
-        )
-    return table
+        yield {
+            "pesos": weights,
+            "treinado": trained,
+            "leitura": reading,
+            "taxa": rate,
+            "busca": {str(r): round(loss, 4) for r, loss in search.items()},
+            "medidas": {name: summarize([run[name] for run in runs]) for name in runs[0]},
+        }
 
 
 def summarize(values):
