@@ -110,11 +110,9 @@ def build_model(choose_model=DEFAULT_MODEL, seed=123, pretrained=True, models_di
     """
     cfg = model_config(choose_model)
     check_seed("seed", seed)
-    drawn = f"pesos sorteados (semente {seed}), sem pré-treinamento"
     if not pretrained:
-        return _draw_model(cfg, seed), drawn
-    if choose_model == DEFAULT_MODEL and not _holds_files(MINI_FOLDER):
-        return _draw_model(cfg, seed), f"{drawn}: esta versão do curso ainda não traz os pesos do gpt2-mini"
+        torch.manual_seed(seed)
+        return GPTModel(cfg).eval(), f"pesos sorteados (semente {seed}), sem pré-treinamento"
 
     model_size = size_of(choose_model)
     folder = _find_files(model_size, cache_folder() / "gpt2" if models_dir is None else models_dir)
@@ -188,11 +186,6 @@ def _is_of_size(folder, model_size):
 
 def _holds_files(folder):
     return all((folder / name).is_file() for name in GPT2_FILES)
-
-
-def _draw_model(cfg, seed):
-    torch.manual_seed(seed)
-    return GPTModel(cfg).eval()
 
 
 def read_settings(path, cfg):

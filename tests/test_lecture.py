@@ -9,11 +9,8 @@ import contextlib
 import io
 
 import pytest
-import torch
 
-from llmdefinitions import GPTModel, get_tokenizer, model_config
-
-from .test_weights import params_of
+from llmdefinitions import download_and_load_gpt2, get_tokenizer
 
 CELLS = [
     # --- Preparando o dataset
@@ -288,11 +285,6 @@ def run_lecture(folder, monkeypatch, max_length, num_epochs):
     """Roda as células em ``folder``; devolve as variáveis e o que foi impresso."""
     monkeypatch.chdir(folder)
     get_tokenizer()  # põe os arquivos do vocabulário onde o tiktoken da aula os encontra
-
-    def download_and_load_gpt2(model_size, models_dir):
-        assert model_size == "12M"
-        torch.manual_seed(123)
-        return {}, params_of(GPTModel(model_config()))
 
     variables = {
         "CHOOSE_MODEL": "gpt2-mini (12M)",
