@@ -22,7 +22,7 @@ from rich.table import Table
 from . import __version__
 from .checks import check_integer, check_number, check_path, check_seed, describe_error
 from .classifier import classify_review, load_classifier, prepare_for_classification, save_classifier
-from .config import DEFAULT_MODEL, LECTURE_LEARNING_RATE, MINI_LEARNING_RATE, model_config
+from .config import DEFAULT_MODEL, LECTURE_LEARNING_RATE, MINI_LEARNING_RATES, model_config
 from .datasets import (
     SpamDataset,
     clean_spam_data,
@@ -109,7 +109,7 @@ def run_course(
     with _stage("preparação", seconds, console):
         model_config(choose_model)
         if learning_rate is None:
-            learning_rate = MINI_LEARNING_RATE if choose_model == DEFAULT_MODEL else LECTURE_LEARNING_RATE
+            learning_rate = _suggested_learning_rate(choose_model, pretrained)
         settings = {
             "choose_model": choose_model,
             "num_epochs": check_integer("num_epochs", num_epochs, minimum=1),
@@ -131,6 +131,12 @@ def run_course(
     _show_results(results, console)
     console.print(f"Pronto: {', '.join(RESULT_FILES)} em {output_folder}")
     return results
+
+
+def _suggested_learning_rate(choose_model, pretrained):
+    if choose_model != DEFAULT_MODEL:
+        return LECTURE_LEARNING_RATE
+    return MINI_LEARNING_RATES["pretrained" if pretrained else "random"]
 
 
 def peak_memory_bytes():

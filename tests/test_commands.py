@@ -69,6 +69,7 @@ def test_course_writes_everything(first_run):
     assert scores["accuracy"] == pytest.approx((matrix[0][0] + matrix[1][1]) / 258)
     assert results["teste"]["TF-IDF + regressão logística"]["accuracy"] > 0.95
     assert results["treinamento"]["mensagens_vistas"] == 112 * 8
+    assert "pré-treinados por este curso" in results["modelo"]["pesos"]
     assert results["dados"]["fonte"] == "embutida"
     assert results["segundos"].keys() >= {"mensagens", "treinamento", "avaliação"}
     assert 1e8 < results["memoria_de_pico_bytes"] < 4e9
@@ -118,7 +119,19 @@ def test_course_on_the_uci_file(tmp_path, uci_file):
     assert results["dados"]["partes"] == {"treino": 1045, "validação": 149, "teste": 300}
     assert results["dados"]["repetidas_no_teste"] == 37
     assert results["treinamento"]["tokens_por_mensagem"] == 120
-    assert results["teste"]["GPT-2 ajustado"]["accuracy"] > 0.85
+    assert results["teste"]["GPT-2 ajustado"]["accuracy"] > 0.94
+
+
+@pytest.mark.lento
+def test_pretraining_helps(tmp_path):
+    """O mesmo curso, com pesos sorteados, fica bem atrás."""
+    accuracies = []
+    for extra in ([], ["--sem-pretreino"]):
+        process = run("--saida", tmp_path / f"r{len(extra)}", *extra)
+        assert process.returncode == 0, process.stderr
+        results = json.loads((tmp_path / f"r{len(extra)}" / "curso.json").read_text(encoding="utf-8"))
+        accuracies.append(results["teste"]["GPT-2 ajustado"]["accuracy"])
+    assert accuracies[0] > accuracies[1] + 0.02
 
 
 @pytest.mark.lento
