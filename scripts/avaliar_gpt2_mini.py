@@ -249,9 +249,14 @@ def number(value, digits):
     return f"{value:,.{digits}f}".replace(",", " ").replace(".", ",").replace(" ", ".")
 
 
-def markdown_table(header, rows):
-    """Tabela em Markdown; as colunas depois da primeira ficam alinhadas à direita."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
+def rate_text(rate):
+    """Taxa de aprendizado com vírgula decimal, sem zeros à direita."""
+    return f"{rate:g}".replace(".", ",")
+
+
+def markdown_table(header, rows, text_columns=1):
+    """Tabela em Markdown; as colunas depois das ``text_columns`` primeiras ficam alinhadas à direita."""
+    rule = ["---" if column < text_columns else "---:" for column in range(len(header))]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, rule, *rows])
 
 
@@ -284,6 +289,7 @@ def card_blocks(evaluation, training, manifest, size):
                 ]
                 for row in evaluation["linguagem"]
             ],
+            text_columns=3,
         ),
         "sobreposicao": (
             f"Das {number(overlap['mensagens_comparadas'], 0)} mensagens diferentes com 20 caracteres ou mais, "
@@ -298,11 +304,11 @@ def card_blocks(evaluation, training, manifest, size):
                 f"passos: {number(training['passos'], 0)}; tokens vistos: "
                 f"{number(training['tokens_vistos'] / 1e6, 1)} milhões, ou {number(training['epocas'], 1)} épocas "
                 f"de {number(training['tokens_por_epoca'] / 1e6, 1)} milhões (com os pesos dos corpora)",
-                f"tempo: {number(training['minutos_ativos'], 0)} minutos em {training['nucleos']} núcleos de CPU, "
-                f"divididos com outros trabalhos; {number(training['tokens_por_segundo'], 0)} tokens por segundo",
+                f"tempo dos passos aproveitados: {number(training['minutos_ativos'], 0)} minutos em "
+                f"{training['nucleos']} núcleos de CPU, divididos com outros trabalhos; {number(training['tokens_por_segundo'], 0)} tokens por segundo",
                 f"energia: cerca de {number(watt_hours, 0)} Wh, estimativa de {WATTS_PER_CORE} W por núcleo ocupado "
                 "(não medida)",
-                f"taxa de aprendizado máxima: {training['taxa_de_aprendizado_maxima']:g}; semente "
+                f"taxa de aprendizado máxima: {rate_text(training['taxa_de_aprendizado_maxima'])}; semente "
                 f"{training['semente']}; PyTorch {training['torch']}",
             )
         ),
@@ -357,7 +363,7 @@ def _sms_block(evaluation):
     rows = [
         [
             f"pesos {row['pesos']}, {row['treinado']}, {row['leitura']}",
-            f"{row['taxa']:g}",
+            rate_text(row["taxa"]),
             cell(row["medidas"]["validacao"]),
             cell(row["medidas"]["teste"]),
             cell(row["medidas"]["teste_sem_vazadas"]),
@@ -505,7 +511,7 @@ def main(corpus, sms, assets, work, repetitions, threads, card_only):
         measure = row["medidas"]["teste"]
         click.echo(
             f"{row['pesos']}, {row['treinado']}, {row['leitura']}: "
-            f"{number(measure['media'], 2)} ± {number(measure['desvio'], 2)} % no teste (taxa {row['taxa']:g})"
+            f"{number(measure['media'], 2)} ± {number(measure['desvio'], 2)} % no teste (taxa {rate_text(row['taxa'])})"
         )
 
 
