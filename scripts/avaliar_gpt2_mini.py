@@ -305,7 +305,8 @@ def card_blocks(evaluation, training, manifest, size):
                 f"{number(training['tokens_vistos'] / 1e6, 1)} milhões, ou {number(training['epocas'], 1)} épocas "
                 f"de {number(training['tokens_por_epoca'] / 1e6, 1)} milhões (com os pesos dos corpora)",
                 f"tempo dos passos aproveitados: {number(training['minutos_ativos'], 0)} minutos em "
-                f"{training['nucleos']} núcleos de CPU, divididos com outros trabalhos; {number(training['tokens_por_segundo'], 0)} tokens por segundo",
+                f"{training['nucleos']} núcleos de CPU, divididos com outros trabalhos; "
+                f"{number(training['tokens_por_segundo'], 0)} tokens por segundo",
                 f"energia: cerca de {number(watt_hours, 0)} Wh, estimativa de {WATTS_PER_CORE} W por núcleo ocupado "
                 "(não medida)",
                 f"taxa de aprendizado máxima: {rate_text(training['taxa_de_aprendizado_maxima'])}; semente "
