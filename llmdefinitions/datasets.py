@@ -101,19 +101,19 @@ def load_spam_data(data_file_path, quoting=csv.QUOTE_NONE):
 def clean_spam_data(df):
     """Descarta as linhas que não servem para treinar: sem texto ou sem rótulo.
 
-    Mensagens repetidas ficam, como na aula; veja ``find_duplicates`` e o argumento ``without_leaks`` de
-    ``random_split``.
+    Os textos que ficam não mudam, nem nos espaços das pontas, para que as divisões sejam as da aula. Mensagens
+    repetidas também ficam; veja ``find_duplicates`` e o argumento ``without_leaks`` de ``random_split``.
 
     Args:
         df: ``DataFrame`` com as colunas ``Label`` e ``Text``.
 
     Returns:
-        Um ``DataFrame`` novo, sem espaços nas pontas dos textos, com índice de 0 em diante.
+        Um ``DataFrame`` novo, com índice de 0 em diante.
     """
     check_columns("df", df, ["Label", "Text"])
     df = df.dropna(subset=["Label", "Text"])
-    df = df.assign(Text=df["Text"].astype(str).str.strip())
-    return df[(df["Text"] != "") & (df["Label"] != "")].reset_index(drop=True)
+    df = df.assign(Text=df["Text"].astype(str))
+    return df[(df["Text"].str.strip() != "") & (df["Label"] != "")].reset_index(drop=True)
 
 
 def create_balanced_dataset(df):

@@ -154,7 +154,7 @@ def test_other_encodings_and_missing_or_huge_files_are_refused(tmp_path, monkeyp
 def test_cleaning_drops_only_what_cannot_be_used():
     df = pd.DataFrame({"Label": ["ham", "spam", None, "ham"], "Text": ["  oi ", "   ", "x", "oi"]})
     cleaned = clean_spam_data(df)
-    assert cleaned["Text"].tolist() == ["oi", "oi"]
+    assert cleaned["Text"].tolist() == ["  oi ", "oi"]
     assert cleaned.index.tolist() == [0, 1]
     assert df["Text"][0] == "  oi "
 
