@@ -337,12 +337,13 @@ def _score(labels, predictions, leaked):
 
 def _draw(history, num_epochs, scores, folder):
     train_losses, val_losses, train_accs, val_accs, examples_seen = history
-    for values, label, name in (
-        ((train_losses, val_losses), "loss", "perda.png"),
-        ((train_accs, val_accs), "accuracy", "acuracia.png"),
+    # A primeira perda é medida antes da primeira época; a primeira acurácia, depois dela (a aula desenha ambas em 0).
+    for values, first_epoch, label, name in (
+        ((train_losses, val_losses), 0, "loss", "perda.png"),
+        ((train_accs, val_accs), 1, "accuracy", "acuracia.png"),
     ):
-        epochs = torch.linspace(0, num_epochs, len(values[0]))
-        examples = torch.linspace(0, examples_seen, len(values[0]))
+        epochs = torch.linspace(first_epoch, num_epochs, len(values[0]))
+        examples = epochs * (examples_seen / num_epochs)
         plot_values(epochs, examples, *values, label=label, save_path=folder / name)
     model_name = next(iter(scores))
     plot_confusion_matrix(
