@@ -60,7 +60,7 @@ def replace_output_head(model, num_classes=2, seed=123):
         TypeError, ValueError: se o modelo não tem ``out_head`` ou se um número não serve.
     """
     check_integer("num_classes", num_classes, minimum=2)
-    old = _output_head(model)
+    old = output_head(model)
     if seed is not None:
         torch.manual_seed(check_seed("seed", seed))
     # Os pesos são sorteados na CPU: a semente dá o mesmo resultado em qualquer dispositivo.
@@ -78,7 +78,7 @@ def unfreeze_last_blocks(model, n_blocks=1):
     Raises:
         TypeError, ValueError: se ``n_blocks`` não é um inteiro entre 0 e o número de blocos.
     """
-    _output_head(model)
+    output_head(model)
     check_integer("n_blocks", n_blocks, minimum=0, maximum=len(model.trf_blocks))
     first = len(model.trf_blocks) - n_blocks
     for module in (*model.trf_blocks[first:], model.final_norm):
@@ -101,7 +101,7 @@ def prepare_for_classification(model, num_classes=2, n_trainable_blocks=1, seed=
     Raises:
         TypeError, ValueError: se um argumento não serve; o modelo não chega a ser alterado.
     """
-    _output_head(model)
+    output_head(model)
     check_integer("num_classes", num_classes, minimum=2)
     check_integer("n_trainable_blocks", n_trainable_blocks, minimum=0, maximum=len(model.trf_blocks))
     if seed is not None:
@@ -165,7 +165,7 @@ def classify_review(text, model, tokenizer, device, max_length=None, pad_token_i
     check_text("text", text)
     check_tokenizer("tokenizer", tokenizer)
     device = check_device("device", device)
-    label_names = _check_label_names(label_names, _output_head(model).out_features)
+    label_names = check_label_names(label_names, output_head(model).out_features)
     check_integer("pad_token_id", pad_token_id, minimum=0, maximum=model.tok_emb.num_embeddings - 1)
     context_length = model.pos_emb.weight.shape[0]  # a aula lê shape[1], que é emb_dim
     input_ids = encode_message(text, tokenizer)[:context_length]
@@ -195,12 +195,12 @@ def save_classifier(path, model, max_length, label_names=LABEL_NAMES, overwrite=
         SourceError: se não é possível gravar.
         TypeError, ValueError: se um argumento não serve.
     """
-    _output_head(model)
+    output_head(model)
     checkpoint = {
         "format": CHECKPOINT_FORMAT,
         "config": check_config(model.cfg),
         "max_length": check_integer("max_length", max_length, 1, model.cfg["context_length"]),
-        "label_names": _check_label_names(label_names, _output_head(model).out_features),
+        "label_names": check_label_names(label_names, output_head(model).out_features),
         "state_dict": model.state_dict(),
     }
     write_whole(check_free_path("path", path, overwrite), lambda partial: torch.save(checkpoint, partial))
@@ -247,7 +247,7 @@ def load_classifier(path, device="cpu"):
         info = {
             "config": config,
             "max_length": check_integer("max_length", checkpoint["max_length"], 1, config["context_length"]),
-            "label_names": _check_label_names(checkpoint["label_names"]),
+            "label_names": check_label_names(checkpoint["label_names"]),
         }
         model = _model_from_state_dict(config, checkpoint["state_dict"], len(info["label_names"]))
     except KeyError as error:
@@ -288,7 +288,8 @@ def _model_from_state_dict(config, state_dict, num_classes):
     return model
 
 
-def _output_head(model):
+def output_head(model):
+    """Devolve a cabeça de um ``GPTModel``; recusa com ``TypeError`` o que não for um."""
     # Pelo que o modelo tem, e não pelo nome da classe: o GPTModel do livro serve também.
     parts = ("tok_emb", "pos_emb", "trf_blocks", "final_norm", "out_head")
     if not all(hasattr(model, part) for part in parts) or not isinstance(model.out_head, nn.Linear):
@@ -296,7 +297,8 @@ def _output_head(model):
     return model.out_head
 
 
-def _check_label_names(label_names, num_classes=None):
+def check_label_names(label_names, num_classes=None):
+    """Aceita uma lista de nomes de classes, distintos e, se dito, em número de ``num_classes``; devolve ``list``."""
     if not isinstance(label_names, list | tuple) or not all(isinstance(name, str) for name in label_names):
         raise TypeError(f"label_names: esperava uma lista de textos; recebi {label_names!r:.60}.")
     if len(set(label_names)) != len(label_names):

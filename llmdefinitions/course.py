@@ -36,7 +36,7 @@ from .datasets import (
 from .evaluation import classification_scores, predict_loader, tfidf_baseline
 from .gpt import count_parameters
 from .plotting import plot_confusion_matrix, plot_scores, plot_values
-from .progress import decimal, percent
+from .progress import decimal, gigabytes, percent
 from .sources import find_sms_spam, sha256_of
 from .tokenizer import get_tokenizer
 from .training import get_device, train_classifier_simple
@@ -388,7 +388,7 @@ def _show_results(results, console):
         times.add_row(name, decimal(value, 1))
     times.add_section()
     times.add_row("total", decimal(sum(results["segundos"].values()), 1))
-    times.add_row("memória de pico", f"{decimal(results['memoria_de_pico_bytes'] / 1e9, 2)} GB")
+    times.add_row("memória de pico", gigabytes(results["memoria_de_pico_bytes"]))
     console.print(times)
 
 

@@ -36,3 +36,8 @@ def decimal(value, places=3):
 def percent(fraction, places=2):
     """Escreve uma fração como porcentagem: ``percent(0.975)`` é ``"97,50%"``."""
     return f"{decimal(100 * fraction, places)}%"
+
+
+def gigabytes(size):
+    """Escreve um tamanho em bytes: ``gigabytes(551_000_000)`` é ``"0,55 GB"``."""
+    return f"{decimal(size / 1e9, 2)} GB"
