@@ -58,6 +58,7 @@ _MODULE_NAMES = {
         "train_classifier_simple",
     ),
     "frozen": ("ActivationCache", "prepare_frozen", "train_classifier_frozen"),
+    "inference": ("classify_texts",),
     "instruct": ("follow_instruction", "load_smollm2"),
     "evaluation": ("classification_scores", "predict_loader", "tfidf_baseline"),
     "memory": ("estimate_finetuning_memory",),

@@ -101,6 +101,17 @@ def block_at(block, x, position):
     return x + block.ff(block.norm2(x))
 
 
+def run_blocks(model, ids, n_blocks):
+    """Calcula a saída dos primeiros ``n_blocks`` blocos, ``(B, T, C)``, para ids ``(B, T)``."""
+    x = model.tok_emb(ids) + model.pos_emb.weight[: ids.shape[1]]  # (B, T, C)
+    return model.trf_blocks[:n_blocks](x)
+
+
+def hidden_at(model, ids, position):
+    """Calcula a saída do último bloco, ``(B, C)``, numa só posição ``(B,)`` de cada mensagem de ids ``(B, T)``."""
+    return block_at(model.trf_blocks[-1], run_blocks(model, ids, len(model.trf_blocks) - 1), position)
+
+
 # --- as duas partes do modelo: a congelada e a que treina
 
 
@@ -150,11 +161,9 @@ class FrozenPrefix:
         Returns:
             ``(B, T, C)``; ``(B, 1, C)`` se todos os blocos são congelados.
         """
-        model = self.model
-        x = model.tok_emb(ids) + model.pos_emb.weight[: ids.shape[1]]  # (B, T, C)
-        if not self.reads_one_position:
-            return model.trf_blocks[: self.n_blocks](x)  # (B, T, C)
-        return block_at(model.trf_blocks[-1], model.trf_blocks[:-1](x), last).unsqueeze(1)  # (B, 1, C)
+        if self.reads_one_position:
+            return hidden_at(self.model, ids, last).unsqueeze(1)  # (B, 1, C)
+        return run_blocks(self.model, ids, self.n_blocks)  # (B, T, C)
 
     def check_unchanged(self):
         """Recusa ativações de outros pesos.

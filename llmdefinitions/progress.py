@@ -12,12 +12,12 @@ def progress_bar(iterable, description, unit, total=None):
         iterable: o que percorrer.
         description: o que está sendo feito, em uma ou duas palavras.
         unit: o nome de cada item, no singular.
-        total: quantos itens são; sem ele, ``len(iterable)``.
+        total: quantos itens são; sem ele, ``len(iterable)``, se houver.
 
     Returns:
         Um iterador sobre os mesmos itens.
     """
-    if total is None:
+    if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
     # iter() aqui, uma vez só: o tqdm o chamaria duas, e cada iterador de um DataLoader gasta um número sorteado.
     return tqdm(iter(iterable), desc=description, unit=f" {unit}", total=total, delay=2, leave=False, disable=None)
