@@ -39,7 +39,7 @@ import psutil
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, Sampler, default_collate
 
 from .checks import check_device, check_integer, check_path
 from .classifier import output_head
@@ -48,7 +48,7 @@ from .progress import gigabytes, progress_bar, say
 from .sources import write_whole
 from .training import train_classifier_simple
 
-TOKENS_PER_BATCH = {"cpu": 1024}
+TOKENS_PER_BATCH = {"cpu": 512}
 """Posições por lote ao calcular sem gradientes: na CPU, mais que isso já não cabe nas memórias rápidas."""
 
 TOKENS_PER_BATCH_ELSEWHERE = 16384
@@ -470,6 +470,42 @@ def _time_product(matrix):
     return min(times)
 
 
+class SimilarLengthBatches(Sampler):
+    """Embaralha as mensagens em lotes de comprimento parecido, para que quase não haja preenchimento.
+
+    As mensagens são embaralhadas e repartidas em grupos de ``POOL`` lotes; dentro de cada grupo são ordenadas por
+    comprimento, e por fim os lotes são embaralhados. Assim vizinhas de comprimento variam de uma época para a outra.
+
+    Args:
+        lengths: comprimento de cada mensagem, ``(N,)``.
+        batch_size: mensagens por lote.
+        drop_last: se ``True``, o que não enche um lote fica de fora nessa época.
+        generator: de onde vêm os sorteios; sem ele, da semente global.
+    """
+
+    POOL = 16
+
+    def __init__(self, lengths, batch_size, drop_last=False, generator=None):
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.generator = generator
+
+    def __iter__(self):
+        order = torch.randperm(len(self.lengths), generator=self.generator)
+        if self.drop_last:
+            order = order[: len(self) * self.batch_size]
+        batches = []
+        for pool in order.split(self.POOL * self.batch_size):
+            batches += pool[self.lengths[pool].argsort(stable=True)].split(self.batch_size)
+        for index in torch.randperm(len(batches), generator=self.generator).tolist():
+            yield batches[index].tolist()
+
+    def __len__(self):
+        whole, rest = divmod(len(self.lengths), self.batch_size)
+        return whole + bool(rest and not self.drop_last)
+
+
 def prepare_frozen(model, *loaders, device, fast=False, cache=None, pad_token_id=END_OF_TEXT):
     """Separa o que treina do que está congelado e troca as mensagens dos carregadores por ativações já calculadas.
 
@@ -485,7 +521,8 @@ def prepare_frozen(model, *loaders, device, fast=False, cache=None, pad_token_id
 
     Returns:
         ``(tail, *loaders)``: a parte treinável e um carregador por carregador recebido, com os mesmos lotes na mesma
-        ordem. Servem em todas as funções da aula: ``train_classifier_simple``, ``calc_accuracy_loader``…
+        ordem (no modo rápido, os que embaralham juntam mensagens de comprimento parecido). Servem em todas as funções
+        da aula: ``train_classifier_simple``, ``calc_accuracy_loader``…
 
     Raises:
         TypeError, ValueError: se nada está congelado, se o modelo tem dropout ou se um carregador não serve.
@@ -496,11 +533,9 @@ def prepare_frozen(model, *loaders, device, fast=False, cache=None, pad_token_id
     for loader in loaders:
         _check_frozen_loader(loader)
     prefix = FrozenPrefix(model)
-    frozen = [
-        _twin_loader(loader, FrozenDataset(loader.dataset, prefix, device, cache, fast, pad_token_id))
-        for loader in loaders
-    ]
-    return TrainableTail(model, prefix.n_blocks), *frozen
+    datasets = [FrozenDataset(loader.dataset, prefix, device, cache, fast, pad_token_id) for loader in loaders]
+    twins = [_twin_loader(loader, dataset, fast) for loader, dataset in zip(loaders, datasets, strict=True)]
+    return TrainableTail(model, prefix.n_blocks), *twins
 
 
 def _check_frozen_loader(loader):
@@ -520,9 +555,12 @@ def _check_frozen_loader(loader):
         raise ValueError("loaders: há um conjunto vazio; esperava ao menos uma mensagem.")
 
 
-def _twin_loader(loader, dataset):
+def _twin_loader(loader, dataset, fast):
     # O mesmo amostrador e o mesmo gerador: cada iteração gasta os mesmos números sorteados e dá os mesmos lotes.
-    return DataLoader(dataset, batch_sampler=loader.batch_sampler, generator=loader.generator, collate_fn=_as_it_is)
+    batches = loader.batch_sampler
+    if fast and isinstance(loader.sampler, RandomSampler):
+        batches = SimilarLengthBatches(dataset.lengths, loader.batch_size, loader.drop_last, loader.generator)
+    return DataLoader(dataset, batch_sampler=batches, generator=loader.generator, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch):
