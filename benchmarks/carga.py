@@ -11,27 +11,20 @@ Uso: ``python benchmarks/carga.py``. Imprime uma tabela e grava ``resultados/ben
 
 import json
 import math
-import os
-import platform
 import shutil
-import statistics
 import struct
-import sys
 import tempfile
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import click
 import numpy as np
 import psutil
+from measuring import decimal, in_new_process, spread, watched_memory, write_report
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
 MODELS = {"124M": "gpt2-small (124M)", "1558M": "gpt2-xl (1558M)"}
 BLOCK = 1 << 20
 
@@ -114,31 +107,14 @@ def measure(way, size, models_dir):
     import torch
 
     load = WAYS[way](size, models_dir)
-    before = anonymous_bytes()
-    peaks, done = [before], threading.Event()
-
-    def watch():
-        while not done.wait(0.005):
-            peaks.append(anonymous_bytes())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.perf_counter()
-    model = load()
-    loaded = time.perf_counter() - start
-    with torch.no_grad():
-        model(torch.arange(8).unsqueeze(0))
-    used = time.perf_counter() - start
-    peaks.append(anonymous_bytes())
-    done.set()
-    watcher.join()
-    return loaded, used, max(peaks) - before
-
-
-def in_new_process(function, *args):
-    """Executa uma função num processo novo e devolve o resultado."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *args).result()
+    with watched_memory(anonymous_bytes) as readings:
+        start = time.perf_counter()
+        model = load()
+        loaded = time.perf_counter() - start
+        with torch.no_grad():
+            model(torch.arange(8).unsqueeze(0))
+        used = time.perf_counter() - start
+    return loaded, used, max(readings) - readings[0]
 
 
 def write_random_gpt2(size, models_dir, advance):
@@ -212,16 +188,6 @@ def show(size, rows):
     Console().print(table)
 
 
-def spread(values):
-    """Escreve uma mediana seguida dos extremos."""
-    return f"{decimal(statistics.median(values))} ({decimal(min(values))}–{decimal(max(values))})"
-
-
-def decimal(value):
-    """Escreve um número com duas casas e vírgula."""
-    return f"{value:.2f}".replace(".", ",")
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help", "--ajuda"]})
 @click.option("--tamanhos", default="124M,1558M", show_default=True, help="Tamanhos a medir, separados por vírgula.")
 @click.option("--repeticoes", default=3, show_default=True, type=click.IntRange(1), help="Medidas de cada modo.")
@@ -261,16 +227,7 @@ def main(tamanhos, repeticoes, pasta):
     for size in sizes:
         show(size, rows[size])
 
-    machine = {
-        "processadores": os.cpu_count(),
-        "carga_media": os.getloadavg(),
-        "sistema": platform.platform(),
-        "python": sys.version.split()[0],
-        "linhas_de_execucao": os.environ.get("OMP_NUM_THREADS", "todas"),
-    }
-    report = ROOT / "resultados" / "benchmarks" / "carga.json"
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(json.dumps({"maquina": machine, "medidas": rows}, indent=2, ensure_ascii=False))
+    write_report("carga", {"medidas": rows})
 
 
 if __name__ == "__main__":

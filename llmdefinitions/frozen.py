@@ -353,9 +353,9 @@ class FrozenDataset(Dataset):
     """
 
     def __init__(self, dataset, prefix, device, cache, fast=False, pad_token_id=END_OF_TEXT):
-        ids, self.labels = _read_messages(dataset)
+        ids, self.labels = read_messages(dataset)
         self.prefix = prefix
-        tokens = _real_lengths(ids, pad_token_id) if fast else torch.full((len(ids),), ids.shape[1])  # (N,)
+        tokens = real_lengths(ids, pad_token_id) if fast else torch.full((len(ids),), ids.shape[1])  # (N,)
         self.lengths = torch.ones_like(tokens) if prefix.reads_one_position else tokens
         order = tokens.argsort(stable=True)
         self.starts = torch.empty_like(order)
@@ -386,14 +386,15 @@ class FrozenDataset(Dataset):
         return len(self.labels)
 
 
-def _read_messages(dataset):
+def read_messages(dataset):
+    """Lê um conjunto inteiro: ids ``(N, T)`` e rótulos ``(N,)``."""
     ids, labels = zip(*(dataset[index] for index in range(len(dataset))), strict=True)
     if any(message.shape != ids[0].shape or message.dim() != 1 for message in ids):
         raise ValueError("dataset: esperava mensagens de mesmo comprimento, (T,), como as de SpamDataset.")
     return torch.stack(ids), torch.stack([torch.as_tensor(label) for label in labels])
 
 
-def _real_lengths(ids, pad_token_id):
+def real_lengths(ids, pad_token_id):
     """Conta os tokens de cada mensagem sem o preenchimento à direita; a vazia fica com um."""
     is_text = (ids != pad_token_id).flip(1)  # (N, T)
     return torch.where(is_text.any(1), ids.shape[1] - is_text.int().argmax(1), 1)
