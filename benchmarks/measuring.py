@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-REPORTS = Path(__file__).resolve().parents[1] / "resultados" / "benchmarks"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def in_new_process(function, *args):
@@ -101,11 +101,11 @@ def machine():
 
 
 def write_report(name, contents):
-    """Grava ``resultados/benchmarks/<name>.json`` e devolve o caminho."""
-    path = REPORTS / f"{name}.json"
+    """Grava ``resultados/benchmarks/<name>.json`` e devolve o caminho a partir da raiz do projeto."""
+    path = ROOT / "resultados" / "benchmarks" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"maquina": machine()} | contents, indent=2, ensure_ascii=False), encoding="utf-8")
-    return path
+    return path.relative_to(ROOT)
 
 
 def decimal(value, places=2):

@@ -324,11 +324,13 @@ def uses_bfloat16():
 
 def run_prefix(prefix, dataset, rows, fast):
     """Calcula as ativações de algumas mensagens, fora de qualquer cache; devolve as posições calculadas."""
+    import torch
     from torch.utils.data import Subset
 
-    from llmdefinitions.frozen import ActivationCache, FrozenDataset
+    from llmdefinitions.frozen import ActivationCache, FrozenDataset, fast_dtype
 
-    frozen = FrozenDataset(Subset(dataset, rows), prefix, "cpu", ActivationCache(), fast)
+    dtype = fast_dtype(torch.device("cpu")) if fast else None
+    frozen = FrozenDataset(Subset(dataset, rows), prefix, "cpu", ActivationCache(), fast, dtype=dtype)
     return int(frozen.lengths.sum())
 
 

@@ -35,7 +35,7 @@ import click
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.data_loader import BatchSamplerShard
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch.utils.data import DataLoader, Subset
 
 from llmdefinitions.classifier import prepare_for_classification, save_classifier
@@ -154,13 +154,9 @@ def check_launch(folder, replace):
         raise click.ClickException(f"{folder} já tem resultados; escolha outra --pasta ou use --substituir.")
 
 
-def check_same_dtype(accelerator):
-    """Recusa o modo rápido quando os processos não usariam todos a mesma precisão: os resultados se misturariam."""
-    dtypes = set(gather_object([str(fast_dtype(accelerator.device))]))
-    if len(dtypes) > 1:
-        raise click.ClickException(
-            "O bfloat16 compensa para uns processos e não para outros; use processadores iguais ou tire --rapido."
-        )
+def agree_on_dtype(accelerator):
+    """Devolve a precisão do modo rápido medida pelo primeiro processo: outra em cada um misturaria os resultados."""
+    return broadcast_object_list([fast_dtype(accelerator.device)])[0]
 
 
 @click.command(
@@ -216,8 +212,7 @@ def main(modelo, epocas, taxa, semente, sem_pretreino, rapido, cpu, pasta, subst
     )
     if taxa is None and modelo == DEFAULT_MODEL:
         taxa = MINI_LEARNING_RATES["random" if sem_pretreino else "pretrained"]
-    if rapido:
-        check_same_dtype(accelerator)
+    dtype = agree_on_dtype(accelerator) if rapido else None
 
     start = time.perf_counter()
     with accelerator.local_main_process_first():  # o primeiro de cada máquina baixa e calcula; os outros encontram
@@ -232,6 +227,7 @@ def main(modelo, epocas, taxa, semente, sem_pretreino, rapido, cpu, pasta, subst
             device=accelerator.device,
             fast=rapido,
             cache=ActivationCache(ativacoes or folder / "ativacoes"),
+            dtype=dtype,
         )
     prepared = time.perf_counter()
     accelerator.print(f"Dados: {data}")

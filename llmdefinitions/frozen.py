@@ -339,8 +339,9 @@ class FrozenDataset(Dataset):
         prefix: o ``FrozenPrefix`` que as calcula.
         device: onde calculá-las.
         cache: o ``ActivationCache`` que as guarda.
-        fast: se ``True``, o preenchimento à direita é descartado e a conta usa ``fast_dtype(device)``.
+        fast: se ``True``, o preenchimento à direita é descartado.
         pad_token_id: o id de preenchimento.
+        dtype: em que precisão calcular; sem ele, a do modelo.
 
     Attributes:
         lengths: quantas posições se guardam de cada mensagem, ``(N,)``.
@@ -352,7 +353,7 @@ class FrozenDataset(Dataset):
         NoRoomError: se não há espaço.
     """
 
-    def __init__(self, dataset, prefix, device, cache, fast=False, pad_token_id=END_OF_TEXT):
+    def __init__(self, dataset, prefix, device, cache, fast=False, pad_token_id=END_OF_TEXT, dtype=None):
         ids, self.labels = read_messages(dataset)
         self.prefix = prefix
         tokens = real_lengths(ids, pad_token_id) if fast else torch.full((len(ids),), ids.shape[1])  # (N,)
@@ -362,7 +363,7 @@ class FrozenDataset(Dataset):
         self.starts[order] = self.lengths[order].cumsum(0) - self.lengths[order]
 
         weight = prefix.model.tok_emb.weight
-        dtype = fast_dtype(device) if fast and weight.dtype == torch.float32 else weight.dtype
+        dtype = weight.dtype if dtype is None else dtype
         digest = hashlib.sha256(repr((prefix.digest, str(dtype), torch.device(device).type, fast)).encode())
         digest.update(_raw_bytes(ids))
         digest.update(_raw_bytes(tokens))
@@ -507,7 +508,7 @@ class SimilarLengthBatches(Sampler):
         return whole + bool(rest and not self.drop_last)
 
 
-def prepare_frozen(model, *loaders, device, fast=False, cache=None, pad_token_id=END_OF_TEXT):
+def prepare_frozen(model, *loaders, device, fast=False, cache=None, pad_token_id=END_OF_TEXT, dtype=None):
     """Separa o que treina do que está congelado e troca as mensagens dos carregadores por ativações já calculadas.
 
     Args:
@@ -519,6 +520,8 @@ def prepare_frozen(model, *loaders, device, fast=False, cache=None, pad_token_id
             token de cada mensagem, e a parte congelada usa ``bfloat16`` onde compensa.
         cache: um ``ActivationCache``; sem ele, as ativações vivem na memória enquanto os carregadores viverem.
         pad_token_id: o id de preenchimento dos conjuntos, que o modo rápido descarta.
+        dtype: só no modo rápido: em que precisão calcular a parte congelada. Sem ele, o que ``fast_dtype`` medir; com
+            ele, duas execuções fazem a mesma escolha, qualquer que seja a pressa da máquina.
 
     Returns:
         ``(tail, *loaders)``: a parte treinável e um carregador por carregador recebido, com os mesmos lotes na mesma
@@ -534,7 +537,11 @@ def prepare_frozen(model, *loaders, device, fast=False, cache=None, pad_token_id
     for loader in loaders:
         _check_frozen_loader(loader)
     prefix = FrozenPrefix(model)
-    datasets = [FrozenDataset(loader.dataset, prefix, device, cache, fast, pad_token_id) for loader in loaders]
+    if not fast:
+        dtype = None
+    elif dtype is None and model.tok_emb.weight.dtype == torch.float32:
+        dtype = fast_dtype(device)
+    datasets = [FrozenDataset(loader.dataset, prefix, device, cache, fast, pad_token_id, dtype) for loader in loaders]
     twins = [_twin_loader(loader, dataset, fast) for loader, dataset in zip(loaders, datasets, strict=True)]
     return TrainableTail(model, prefix.n_blocks), *twins
 
@@ -550,8 +557,11 @@ def _check_frozen_loader(loader):
         )
     if loader.collate_fn is not default_collate:
         raise ValueError("loaders: esperava o collate_fn padrão; com outro, as mensagens não são as do conjunto.")
-    if loader.persistent_workers:
-        raise ValueError("loaders: com persistent_workers os sorteios mudam; crie o DataLoader sem ele.")
+    if loader.persistent_workers or (loader.num_workers and loader.generator is not None):
+        # Processos auxiliares pedem lotes adiantado, e o gerador seria gasto noutros momentos.
+        raise ValueError(
+            "loaders: com persistent_workers, ou generator e num_workers juntos, os sorteios mudam; tire-os."
+        )
     if len(loader.dataset) == 0:
         raise ValueError("loaders: há um conjunto vazio; esperava ao menos uma mensagem.")
 

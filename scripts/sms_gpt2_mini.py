@@ -37,6 +37,7 @@ from llmdefinitions.datasets import (
     random_split,
 )
 from llmdefinitions.evaluation import classification_scores
+from llmdefinitions.frozen import block_at, run_blocks
 from llmdefinitions.gpt import GPTModel
 
 MAX_LENGTH = 120
@@ -127,38 +128,10 @@ class Classifier(torch.nn.Module):
         return self.head(self.norm(block_at(self.blocks[-1], x, last)))
 
 
-def block_at(block, x, position):
-    """Saída de um ``TransformerBlock`` numa só posição de cada mensagem.
-
-    Args:
-        block: ``TransformerBlock``, sem dropout.
-        x: entrada do bloco, ``(B, T, C)``.
-        position: posição ``(B,)`` que se quer.
-
-    Returns:
-        ``(B, C)``, igual a ``block(x)[arange(B), position]``.
-    """
-    rows = torch.arange(len(x))
-    att, normed = block.att, block.norm1(x)
-    query = att.W_query(normed[rows, position])[:, None]  # (B, 1, C)
-    heads = [
-        projected.unflatten(-1, (att.num_heads, -1)).transpose(1, 2)
-        for projected in (query, att.W_key(normed), att.W_value(normed))
-    ]  # (B, H, 1, D), (B, H, T, D), (B, H, T, D)
-    visible = torch.arange(x.shape[1]) <= position[:, None]  # (B, T)
-    context = F.scaled_dot_product_attention(*heads, attn_mask=visible[:, None, None])  # (B, H, 1, D)
-    x = x[rows, position] + att.out_proj(context.flatten(1))  # (B, C)
-    return x + block.ff(block.norm2(x))
-
-
 @torch.no_grad()
 def frozen_activations(model, ids, first_block):
     """Ativações ``(N, T, C)`` que entram no bloco ``first_block``."""
-    chunks = []
-    for chunk in ids.split(FEATURE_BATCH):
-        x = model.tok_emb(chunk) + model.pos_emb.weight[: chunk.shape[1]]
-        chunks.append(model.trf_blocks[:first_block](x))
-    return torch.cat(chunks)
+    return torch.cat([run_blocks(model, chunk, first_block) for chunk in ids.split(FEATURE_BATCH)])
 
 
 @lru_cache(maxsize=REMEMBERED_MODELS)

@@ -18,8 +18,8 @@ from llmdefinitions import (
 CPU = torch.device("cpu")
 
 
-def adamw(model):
-    return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+def adamw(model, lr=1e-3):
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.1)
 
 
 def test_accuracy_counts_messages_not_batches(tiny_classifier):
@@ -56,7 +56,7 @@ def test_evaluation_returns_to_training_mode(tiny_classifier, tiny_loaders):
     assert val_loss == pytest.approx(calc_loss_loader(val_loader, tiny_classifier, CPU, num_batches=2))
 
 
-def independent_loop(model, train_loader, val_loader, epochs, eval_freq, eval_iter):
+def independent_loop(model, train_loader, val_loader, epochs, eval_freq, eval_iter, lr=1e-3):
     """O mesmo treinamento escrito de outro modo, como conferência."""
 
     def some(loader):
@@ -69,7 +69,7 @@ def independent_loop(model, train_loader, val_loader, epochs, eval_freq, eval_it
         hits = [(model(ids)[:, -1].argmax(-1) == labels).float() for ids, labels in batches]
         return torch.cat(hits).mean().item()
 
-    optimizer, step, losses, accuracies = adamw(model), 0, [], []
+    optimizer, step, losses, accuracies = adamw(model, lr), 0, [], []
     for _ in range(epochs):
         for ids, labels in train_loader:
             optimizer.zero_grad()
