@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import reprlib
+import textwrap
 import traceback
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from importlib import import_module
@@ -62,7 +63,7 @@ class CheckError(AssertionError):
     """Uma conferência que não passou; no caderno aparece só a frase, sem o rastro do código da conferência."""
 
     def _render_traceback_(self):
-        return [f"✗ {self}"]
+        return textwrap.wrap(f"✗ {self}", width=85)  # o Jupyter não quebra as linhas de um erro
 
 
 class LibraryUsedError(CheckError):
@@ -233,12 +234,13 @@ def check_parts(name, received, *parts, hint=""):
     return tuple(received)
 
 
-def check_raises(error_type, function, *args, hint="", **kwargs):
+def check_raises(error_type, function, *args, mentions=(), hint="", **kwargs):
     """Confere que uma chamada recusa uma entrada que não serve.
 
     Args:
         error_type: a exceção que ela deve levantar, com uma mensagem dentro.
         function, args, kwargs: a chamada.
+        mentions: textos que a mensagem da exceção deve citar, por exemplo ``["7"]``.
         hint: uma frase que diz por que a entrada não serve.
 
     Raises:
@@ -254,6 +256,8 @@ def check_raises(error_type, function, *args, hint="", **kwargs):
         raise CheckError(f"{described} {_describe_stop(error)}") from None
     except error_type as error:
         check(str(error).strip(), f"{described}: o {error_type.__name__} veio sem mensagem. Diga o que não serve.")
+        missing = [text for text in mentions if text not in str(error)]
+        check(not missing, f"{described}: a mensagem do erro, «{error}», deveria citar {', '.join(missing)}. {hint}")
     except (Exception, SystemExit) as error:
         expected = f"deveria levantar {error_type.__name__}, mas"
         raise CheckError(f"{described} {expected} {_describe_stop(error)}. {hint}".rstrip()) from None

@@ -203,7 +203,8 @@ def test_call_describes_what_stopped_the_function():
         "unfinished(<tabela de 2 linhas>) ainda não foi escrita: troque a linha do raise NotImplementedError pelo seu "
         "código."
     )
-    assert failure.value._render_traceback_() == [f"✗ {failure.value}"]
+    first, second = failure.value._render_traceback_()
+    assert f"{first} {second}" == f"✗ {failure.value}"
     with pytest.raises(CheckError, match=r"leaves\(1\) parou com SystemExit: 3"):
         call(leaves, 1)
     assert call(sorted, [2, 1], reverse=True) == [2, 1]
@@ -269,7 +270,9 @@ def refuses(message):
 
 
 def test_check_raises():
-    check_raises(ValueError, refuses("x: esperava um número."), 1)
+    check_raises(ValueError, refuses("x: esperava um número até 7."), 1, mentions=["7"])
+    with pytest.raises(CheckError, match=r"«x: esperava um número\.», deveria citar 7, 12"):
+        check_raises(ValueError, refuses("x: esperava um número."), 1, mentions=["7", "x", "12"])
     for function, message in (
         (refuses(" "), "o ValueError veio sem mensagem"),
         (abs, r"abs\(-1\) deveria levantar ValueError; em vez disso devolveu 1 \(int\)\. Não há ham"),
