@@ -36,3 +36,8 @@ def decimal(value, places=3):
 def percent(fraction, places=2):
     """Escreve uma fração como porcentagem: ``percent(0.975)`` é ``"97,50%"``."""
     return f"{decimal(100 * fraction, places)}%"
+
+
+def thousands(number):
+    """Escreve um inteiro com ponto nos milhares: ``thousands(4862)`` é ``"4.862"``."""
+    return f"{number:,}".replace(",", ".")
