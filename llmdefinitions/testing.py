@@ -146,7 +146,7 @@ def _describe_stop(error):
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
     cell_frames = [frame for frame in frames if not os.path.exists(frame.filename)]
     where = f", na linha {cell_frames[-1].lineno} da célula: {cell_frames[-1].line}" if cell_frames else ""
-    return f"parou com {''.join(traceback.format_exception_only(error)).strip()}{where}"
+    return f"parou com {''.join(traceback.format_exception_only(error)).strip().rstrip('.')}{where}"
 
 
 # --- comparar

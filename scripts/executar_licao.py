@@ -21,6 +21,7 @@ from nbformat.v4 import new_code_cell
 
 from grading.execution import execute
 from llmdefinitions.command import PortugueseCommand, run_command
+from llmdefinitions.progress import thousands
 
 SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
 MARK = re.compile(r"<!--=(?P<expression>.*?)-->(?P<value>.*?)<!--/-->", re.DOTALL)
@@ -56,7 +57,7 @@ def run_lesson(notebook, folder):
 
 def _written(expression, value):
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}".replace(",", ".")
+        return thousands(value)
     if isinstance(value, str):
         return value
     raise click.ClickException(f"{expression}: esperava um inteiro ou um texto; vale {value!r}.")

@@ -13,6 +13,8 @@ mpl.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
+LESSONS = sorted((ROOT / "solutions").glob("*/*.ipynb"))
+"""Os cadernos do professor."""
 
 
 def pytest_collection_modifyitems(config, items):
