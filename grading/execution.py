@@ -8,9 +8,6 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 
-TIMED_OUT = "CellTimeoutError"
-"""O nome do erro de uma célula interrompida por passar do tempo, aqui e em ``nbgrader_config.py``."""
-
 
 class _ThisEnvironment(KernelSpecManager):
     """O kernel deste Python: o que está instalado como ``python3`` pode ser o de outro ambiente."""
@@ -27,7 +24,7 @@ def execute(notebook, folder, environment=None, allow_errors=False, timeout=120,
         folder: a pasta em que o kernel trabalha.
         environment: variáveis de ambiente a acrescentar às deste processo.
         allow_errors: se ``True``, uma célula que falha não interrompe as seguintes.
-        timeout: segundos por célula; ao passar disso ela é interrompida, com o erro ``TIMED_OUT``.
+        timeout: segundos por célula; ao passar disso ela é interrompida, com ``KeyboardInterrupt``.
         on_cell: função chamada com cada célula de código, depois de executada.
 
     Returns:
@@ -44,7 +41,8 @@ def execute(notebook, folder, environment=None, allow_errors=False, timeout=120,
         allow_errors=allow_errors,
         timeout=timeout,
         startup_timeout=120,
-        error_on_timeout={"ename": TIMED_OUT, "evalue": f"passou de {timeout} segundos", "traceback": []},
+        interrupt_on_timeout=True,
+        error_on_timeout={"ename": "KeyboardInterrupt", "evalue": f"passou de {timeout} s", "traceback": []},
         record_timing=False,
         on_cell_executed=lambda cell, **_: on_cell and on_cell(cell),
     )
