@@ -50,7 +50,39 @@ MANUAL = """\
 === END MARK SCHEME ==="""
 
 
+CARD = """\
+### Exercício
+
+●○○○○ · 5 minutos
+
+```python
+def mean_length(texts): ...
+```
+
+<details><summary>Dicas</summary>
+
+**Estou vendo o erro** `ZeroDivisionError`: a lista está vazia.
+
+</details>"""
+
+QUESTION = """\
+**Qual?**
+
+- **a)** Esta.
+- **b)** Aquela.
+- **c)** Nenhuma.
+
+<details><summary>Respostas</summary>
+
+- **a)** Não é.
+- **b)** É.
+- **c)** Também não.
+
+</details>"""
+
+
 def graded(source, grade_id, points=None, solution=False, cell=new_code_cell):
+    """Uma célula com os metadados do nbgrader: de solução, de teste (com pontos) ou, com os dois, corrigida à mão."""
     metadata = {
         "grade": points is not None,
         "grade_id": grade_id,
@@ -67,16 +99,27 @@ def graded(source, grade_id, points=None, solution=False, cell=new_code_cell):
 def cells():
     """As células da lição, novas a cada chamada."""
     return [
-        new_markdown_cell("# Exemplo", id="titulo"),
+        new_markdown_cell("# Exemplo\n\nLeva 10 minutos.\n\n## Objetivos\n\n## Pré-requisitos", id="abertura"),
         new_code_cell("texts = ['oi', 'tudo bem']\nsum(map(len, texts)) / 3", id="aula"),
         new_markdown_cell("São <!--= len(texts) -->2<!--/--> textos.", id="numeros"),
+        new_markdown_cell(CARD, id="cartao-1"),
         graded(SOLUTION, "99_media", solution=True),
         graded(TEST, "99_media_teste", points=60),
+        new_markdown_cell(CARD, id="cartao-2"),
         graded(CHOICE, "99_escolha", solution=True),
         graded(CHOICE_TEST, "99_escolha_teste", points=30),
+        new_markdown_cell(CARD, id="cartao-3"),
         graded(MANUAL, "99_texto", points=10, solution=True, cell=new_markdown_cell),
         new_code_cell("print(texts)", id="fim"),
+        new_markdown_cell("## Resumo\n\n## Perguntas", id="resumo"),
+        *(new_markdown_cell(QUESTION, id=f"pergunta-{number}") for number in range(1, 6)),
+        new_markdown_cell("## Referências", id="referencias"),
     ]
+
+
+def find(notebook_cells, cell_id):
+    """A célula com esse id."""
+    return next(cell for cell in notebook_cells if cell.id == cell_id)
 
 
 def write_notebook(path, notebook_cells):

@@ -136,7 +136,8 @@ def test_the_example_kills_its_mechanical_mutants(example):
 
 def test_a_notebook_whose_own_solution_fails_is_refused(tmp_path):
     cells = example_lesson.cells()
-    cells[3].source = cells[3].source.replace("/ len(texts)", "/ 2")
+    solution = example_lesson.find(cells, "99-media")
+    solution.source = solution.source.replace("/ len(texts)", "/ 2 - 1")
     path = example_lesson.write_notebook(tmp_path / "a" / "a.ipynb", cells)
     with pytest.raises(RuntimeError, match="a célula 99-media-teste do caderno do professor falhou: CheckError"):
         try_solutions(path, {})

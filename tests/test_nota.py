@@ -11,7 +11,7 @@ from grading import nota
 from grading.execution import execute
 
 from . import example_lesson
-from .example_lesson import graded
+from .example_lesson import find, graded
 
 TESTS = ["99_media_teste", "99_escolha_teste", "99_texto"]
 
@@ -32,7 +32,9 @@ def test_the_option_is_in_the_help():
 
 def test_a_half_done_notebook(tmp_path):
     cells = example_lesson.cells()
-    cells[3].source = "def mean_length(texts):\n    return sum(len(text.split()) for text in texts) / len(texts)"
+    find(
+        cells, "99-media"
+    ).source = "def mean_length(texts):\n    return sum(len(text.split()) for text in texts) / len(texts)"
     path = write(tmp_path, cells)
     before = path.read_bytes()
     result = run_nota(tmp_path)
@@ -125,8 +127,8 @@ def test_every_way_of_not_passing_has_its_sentence(outputs, earned, message):
 
 def test_what_did_not_run_is_worth_nothing(tmp_path):
     cells = example_lesson.cells()
-    cells[4].metadata["tags"] = ["skip-execution"]
-    cells.insert(6, new_code_cell("import os; os._exit(1)", id="cai"))
+    find(cells, "99-media-teste").metadata["tags"] = ["skip-execution"]
+    find(cells, "99-escolha").source = "import os; os._exit(1)"
     scores = nota.grade_notebook(write(tmp_path, cells))
     assert [(score.grade_id, score.earned) for score in scores] == list(zip(TESTS, [0, 0, None], strict=True))
     assert all(score.message.startswith("Não foi executada") for score in scores[:2])
@@ -155,7 +157,9 @@ def mean_length(texts):
 
 def test_noise_costs_no_points(tmp_path):
     cells = example_lesson.cells()
-    cells[3].source = NOISY.replace("import logging", "if not texts: raise ValueError('vazia')\n    import logging")
+    find(cells, "99-media").source = NOISY.replace(
+        "import logging", "if not texts: raise ValueError('vazia')\n    import logging"
+    )
     scores = nota.grade_notebook(write(tmp_path, cells))
     assert scores[0].passed, scores[0].message
 
@@ -163,7 +167,7 @@ def test_noise_costs_no_points(tmp_path):
 def test_a_copied_library_function_is_found_out(tmp_path):
     """Importada na célula do estudante, antes do teste, e com outro nome."""
     cells = example_lesson.cells()
-    cells[3].source = (
+    find(cells, "99-media").source = (
         "from llmdefinitions import find_duplicates as mine\n"
         "def mean_length(texts):\n    try: mine(texts, texts)\n    except Exception: return 5.0"
     )
