@@ -66,7 +66,7 @@ def mean_length(texts): ...
 </details>"""
 
 QUESTION = """\
-**Qual?**
+### Pergunta {number}: qual?
 
 - **a)** Esta.
 - **b)** Aquela.
@@ -112,7 +112,7 @@ def cells():
         graded(MANUAL, "99_texto", points=10, solution=True, cell=new_markdown_cell),
         new_code_cell("print(texts)", id="fim"),
         new_markdown_cell("## Resumo\n\n## Perguntas", id="resumo"),
-        *(new_markdown_cell(QUESTION, id=f"pergunta-{number}") for number in range(1, 6)),
+        *(new_markdown_cell(QUESTION.format(number=number), id=f"pergunta-{number}") for number in range(1, 6)),
         new_markdown_cell("## Referências", id="referencias"),
     ]
 

@@ -12,7 +12,6 @@ GRADED_LINES = 25
 """Quantas linhas uma célula de código mostra ao estudante: da aula e avaliada."""
 
 SECTIONS = ["Objetivos", "Pré-requisitos", "Resumo", "Perguntas", "Referências"]
-QUESTIONS = 5
 HIDDEN = re.compile(r"^ *### BEGIN (SOLUTION|HIDDEN TESTS).*?### END \1$\n?", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"^- \*\*([a-e])\)\*\* ", re.MULTILINE)
 
@@ -142,9 +141,9 @@ def test_cells(notebook):
 
 def quiz(notebook):
     """Cinco perguntas, com uma explicação dobrada para cada opção."""
-    questions = [cell for cell in notebook.cells if cell.id.startswith("pergunta-")]
-    if [cell.id for cell in questions] != [f"pergunta-{number}" for number in range(1, QUESTIONS + 1)]:
-        yield f"esperava as células pergunta-1 a pergunta-{QUESTIONS}"
+    questions = [cell for cell in notebook.cells if cell.source.startswith("### Pergunta ")]
+    if [cell.source[len("### Pergunta ")] for cell in questions] != [*"12345"]:
+        yield "esperava cinco células, de ### Pergunta 1 a ### Pergunta 5"
     for cell in questions:
         asked, _, explained = cell.source.partition("<details>")
         options, explanations = OPTION.findall(asked), OPTION.findall(explained)

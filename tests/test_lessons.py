@@ -114,7 +114,7 @@ SPOILED = [
     (lesson_pattern.test_cells, replaced("99-texto", "MARK SCHEME", "RUBRICA"), "99_texto: falta a rubrica"),
     (lesson_pattern.quiz, replaced("pergunta-1", "- **c)** Nenhuma.", ""), "pergunta-1: as opções são a, b"),
     (lesson_pattern.quiz, replaced("pergunta-2", "- **c)** Também não.", ""), "pergunta-2: nem toda opção"),
-    (lesson_pattern.quiz, lambda notebook: notebook.cells.pop(-2), "esperava as células pergunta-1 a pergunta-5"),
+    (lesson_pattern.quiz, lambda notebook: notebook.cells.pop(-2), "de ### Pergunta 1 a ### Pergunta 5"),
     (lesson_pattern.stored_outputs, added(new_code_cell("1", id="nova")), "não foram executadas uma vez"),
     (lesson_pattern.stored_outputs, printed("aula", "stream", name="stderr", text="x"), "aula: a saída gravada tem"),
     (
