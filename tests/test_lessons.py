@@ -76,8 +76,8 @@ LONG = "\n".join(f"x{number} = {number}" for number in range(16))
 FIGURE = {"data": {"image/png": "AAAA"}}
 
 SPOILED = [
-    (lesson_pattern.opening_and_closing, replaced("abertura", "# Exemplo", "Exemplo"), "não começa pelo título"),
-    (lesson_pattern.opening_and_closing, replaced("abertura", "10 minutos", "pouco"), "quantos minutos"),
+    (lesson_pattern.opening_and_closing, replaced("abertura", "# Título", "Título"), "não começa pelo título"),
+    (lesson_pattern.opening_and_closing, replaced("abertura", "75 minutos", "pouco"), "quantos minutos"),
     (lesson_pattern.opening_and_closing, replaced("resumo", "## Resumo", ""), "falta a seção ## Resumo"),
     (lesson_pattern.opening_and_closing, out_of_order, "não estão nesta ordem"),
     (lesson_pattern.short_cells, added(new_code_cell(LONG, id="longa")), "longa: 16 linhas; o limite é 15"),
@@ -97,7 +97,7 @@ SPOILED = [
         None,
     ),
     (lesson_pattern.exercise_cards, replaced("cartao-1", "●○○○○", ""), "99_media: falta a dificuldade"),
-    (lesson_pattern.exercise_cards, replaced("cartao-2", "5 minutos", ""), "99_escolha: falta os minutos"),
+    (lesson_pattern.exercise_cards, replaced("cartao-2", "3 minutos", ""), "99_escolha: falta os minutos"),
     (lesson_pattern.exercise_cards, replaced("cartao-3", "<details>", ""), "99_texto: falta as dicas"),
     (lesson_pattern.exercise_cards, replaced("cartao-1", "Estou vendo", "Vi"), "falta «Estou vendo o erro»"),
     (lesson_pattern.exercise_cards, replaced("cartao-1", "```python", "```"), "falta um exemplo"),
@@ -112,8 +112,8 @@ SPOILED = [
     (lesson_pattern.test_cells, printed("99-media-teste", "stream", name="stdout", text="ok"), "não é silencioso"),
     (lesson_pattern.test_cells, replaced("99-media-teste", "received = ", "assert "), "assert sem mensagem"),
     (lesson_pattern.test_cells, replaced("99-texto", "MARK SCHEME", "RUBRICA"), "99_texto: falta a rubrica"),
-    (lesson_pattern.quiz, replaced("pergunta-1", "- **c)** Nenhuma.", ""), "pergunta-1: as opções são a, b"),
-    (lesson_pattern.quiz, replaced("pergunta-2", "- **c)** Também não.", ""), "pergunta-2: nem toda opção"),
+    (lesson_pattern.quiz, replaced("pergunta-1", "- **c)** 10", ""), "pergunta-1: as opções são a, b"),
+    (lesson_pattern.quiz, replaced("pergunta-2", "- **c)** É a soma", "- É a soma"), "pergunta-2: nem toda opção"),
     (lesson_pattern.quiz, lambda notebook: notebook.cells.pop(-2), "de ### Pergunta 1 a ### Pergunta 5"),
     (lesson_pattern.stored_outputs, added(new_code_cell("1", id="nova")), "não foram executadas uma vez"),
     (lesson_pattern.stored_outputs, printed("aula", "stream", name="stderr", text="x"), "aula: a saída gravada tem"),
@@ -124,7 +124,7 @@ SPOILED = [
     ),
     (lesson_pattern.stored_outputs, marked, "não são usadas aqui"),
     (lesson_pattern.finished_text, replaced("aula", "texts =", "# TO" + "DO\ntexts ="), "o texto tem"),
-    (lesson_pattern.finished_text, replaced("numeros", "2", ""), "len(texts): falta o número"),
+    (lesson_pattern.finished_text, replaced("numeros", "-->2<", "--><"), "len(texts): falta o número"),
 ]
 
 

@@ -101,7 +101,7 @@ RIGHT = "import numpy as np\ndef mean_length(texts):\n    if len(texts) == 0: ra
 
 def test_a_good_exercise_has_no_problems(example):
     constant = Wrong("devolve sempre 5", "esperava 2.0; recebi 5.0", code="def mean_length(texts): return 5.0")
-    other = Wrong("outra letra", "Releia a primeira seção", changes={'"b"': '"c"'})
+    other = Wrong("outra letra", "Some os comprimentos", changes={'resposta = "b"': 'resposta = "c"'})
     written = {"99_media": Exercise(RIGHT, (WORDS, constant)), "99_escolha": Exercise("resposta = 'B '", (other,))}
     assert problems_of_written_solutions(example, written) == []
 
