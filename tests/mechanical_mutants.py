@@ -36,7 +36,7 @@ OPERATORS = {
 def mechanical_mutants(source):
     """Gera as variações de uma célula de solução.
 
-    Só muda o que está entre ``BEGIN SOLUTION`` e ``END SOLUTION``, menos os textos das mensagens de erro.
+    Só muda o que está entre as marcas ``BEGIN SOLUTION`` e ``END SOLUTION``, menos os textos das mensagens de erro.
 
     Args:
         source: o texto da célula.
@@ -44,18 +44,26 @@ def mechanical_mutants(source):
     Returns:
         Dicionário da descrição de cada variação, ``"linha antes → linha depois"``, para o texto da célula.
     """
-    lines = source.splitlines()
-    begin, end = (next(i for i, line in enumerate(lines, 1) if mark in line) for mark in ("BEGIN SOL", "END SOL"))
     tree = ast.parse(source)
+    solution = set(_solution_lines(source))
     before = ast.unparse(tree)
     found = {}
     for node in _changeable(tree):
-        if begin < getattr(node, "lineno", 0) < end:
+        if getattr(node, "lineno", 0) in solution:
             for variant in _variants(node):
                 after = _replaced(tree, node, variant)
                 if after != before:
                     found.setdefault(_first_difference(before, after), after)
     return found
+
+
+def _solution_lines(source):
+    inside = False
+    for number, line in enumerate(source.splitlines(), 1):
+        if "### BEGIN SOLUTION" in line or "### END SOLUTION" in line:
+            inside = not inside
+        elif inside:
+            yield number
 
 
 def _first_difference(before, after):

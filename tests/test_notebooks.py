@@ -121,7 +121,6 @@ def test_each_lesson_runs_with_the_whole_data(path, tmp_path, uci_file):
     assert notebook.cells != nbformat.read(path, as_version=4).cells, "os dados não mudaram nada"
 
 
-@pytest.mark.lento
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_the_numbers_in_the_text_are_those_of_the_notebook(path):
     """Se falha: ``python scripts/executar_licao.py`` com o nome da lição."""
