@@ -73,7 +73,8 @@ def out_of_order(notebook):
 
 
 LONG = "\n".join(f"x{number} = {number}" for number in range(16))
-FIGURE = {"data": {"image/png": "AAAA"}}
+SILENT_FIGURE = {"data": {"text/html": '<img src="data:image/png;base64,AAAA">'}}
+FIGURE = {"data": {"text/html": '<img alt="Um gato" src="data:image/png;base64,AAAA">', "text/plain": "Um gato"}}
 
 SPOILED = [
     (lesson_pattern.opening_and_closing, replaced("abertura", "# Título", "Título"), "não começa pelo título"),
@@ -90,12 +91,9 @@ SPOILED = [
         added(new_markdown_cell("![um gato](a.png) <img src='b.png'>", id="m")),
         "<img src='b.png'>",
     ),
-    (lesson_pattern.figures, printed("aula", "display_data", **FIGURE), "aula: a figura está sem"),
-    (
-        lesson_pattern.figures,
-        printed("aula", "display_data", **FIGURE, metadata={"image/png": {"alt": "Um gato"}}),
-        None,
-    ),
+    (lesson_pattern.figures, printed("aula", "display_data", data={"image/png": "AAAA"}), "há uma figura solta"),
+    (lesson_pattern.figures, printed("aula", "display_data", **SILENT_FIGURE), "sem texto alternativo: <img src"),
+    (lesson_pattern.figures, printed("aula", "display_data", **FIGURE), None),
     (lesson_pattern.exercise_cards, replaced("cartao-1", "●○○○○", ""), "99_media: falta a dificuldade"),
     (lesson_pattern.exercise_cards, replaced("cartao-2", "3 minutos", ""), "99_escolha: falta os minutos"),
     (lesson_pattern.exercise_cards, replaced("cartao-3", "<details>", ""), "99_texto: falta as dicas"),
