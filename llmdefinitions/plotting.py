@@ -1,9 +1,13 @@
 """As figuras do curso, legíveis também em preto e branco: traço, hachura e marcador distinguem, não só a cor.
 
-Num caderno cada figura traz sua descrição, feita dos mesmos números: é o texto alternativo da imagem (o HTML
-exportado o usa) e aparece escrita embaixo dela, porque o JupyterLab não lê o texto alternativo das saídas.
+Num caderno cada figura traz sua descrição em palavras, feita dos mesmos números. A saída é um ``<img alt="…">``, e
+não a imagem solta que o matplotlib mostraria, porque nem o JupyterLab nem o HTML do nbconvert dão texto alternativo a
+uma imagem solta; a descrição é também o texto da saída, e assim os números da figura são conferidos nos testes.
 """
 
+import base64
+import html
+import io
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -205,8 +209,8 @@ def plot_token_lengths(lengths, max_length, save_path=None):
     axis.spines[["top", "right"]].set_visible(False)
     description = (
         f"Histograma do comprimento de {thousands(lengths.size)} mensagens: metade tem até "
-        f"{int(np.median(lengths))} tokens, a mais longa tem {int(lengths.max())}, e {n_longer} "
-        f"{'passa' if n_longer == 1 else 'passam'} do corte, em {max_length}."
+        f"{int(np.median(lengths))} tokens, a mais longa tem {int(lengths.max())}, e {n_longer or 'nenhuma'} "
+        f"{'passam' if n_longer > 1 else 'passa'} do corte, em {max_length}."
     )
     _show_or_save(figure, save_path, description)
 
@@ -320,8 +324,11 @@ def _show_or_save(figure, save_path, description):
     elif "inline" in plt.get_backend():
         from IPython.display import display
 
-        display(figure, metadata={"image/png": {"alt": description}})
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
         plt.close(figure)
-        print(f"Em palavras: {description}")
+        image = base64.b64encode(buffer.getvalue()).decode()
+        tag = f'<img alt="{html.escape(description)}" src="data:image/png;base64,{image}">'
+        display({"text/html": tag, "text/plain": description}, raw=True)
     else:
         plt.show()

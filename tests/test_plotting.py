@@ -1,5 +1,9 @@
 """As figuras: o que é desenhado, onde é gravado, o que é recusado."""
 
+import base64
+import html
+import re
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -138,16 +142,21 @@ def test_precision_follows_bayes(shown):
         (lambda: plot_scores({"A": {"F1": 0.5}}), ["A: F1 50,0%"]),
         (lambda: plot_class_counts({"X": {"ham": 4220, "spam": 642}}), ["X, 4.220 ham e 642 spam"]),
         (lambda: plot_token_lengths([3, 8, 21], 20), ["3 mensagens", "até 8 tokens", "1 passa do corte, em 20"]),
+        (lambda: plot_token_lengths([3, 8], 20), ["nenhuma passa do corte"]),
+        (lambda: plot_confusion_matrix([[1, 0], [0, 1]], ('"a"', "<b>")), ['0 de "a" previstas como <b>']),
         (lambda: plot_batch([[5, 6, 9, 9]], 9), ["1 × 4", "50% da grade"]),
         (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
     ],
 )
-def test_in_a_notebook_the_description_is_alt_text_and_is_written_below(monkeypatch, capsys, call, words):
+def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):
     displayed = []
     monkeypatch.setattr(plt, "get_backend", lambda: "module://matplotlib_inline.backend_inline")
-    monkeypatch.setattr("IPython.display.display", lambda figure, metadata: displayed.append(metadata))
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: displayed.append(data))
     call()
-    description = displayed[0]["image/png"]["alt"]
+    [data] = displayed
+    description, tag = data["text/plain"], data["text/html"]
     assert all(word in description for word in words), description
-    assert capsys.readouterr().out == f"Em palavras: {description}\n"
+    alt, image = re.fullmatch(r'<img alt="(.*)" src="data:image/png;base64,(.*)">', tag).groups()
+    assert html.unescape(alt) == description
+    assert base64.b64decode(image).startswith(b"\x89PNG")
     assert not plt.get_fignums()
