@@ -24,7 +24,9 @@ def test_every_command_of_the_guide_works(tmp_path):
     # O ambiente é este mesmo; só a marca de que está pronto tem de ser mais nova que os arquivos da cópia.
     environment = copy / ".venv"
     environment.mkdir()
-    (environment / "bin").symlink_to(Path(sys.executable).parent, target_is_directory=True)
+    for part in Path(sys.prefix).iterdir():
+        if part.name != ".pronto":
+            (environment / part.name).symlink_to(part)
     (environment / ".pronto").touch()
     author = {"GIT_AUTHOR_NAME": "Ana", "GIT_AUTHOR_EMAIL": "ana@exemplo.br"}
     author |= {key.replace("AUTHOR", "COMMITTER"): value for key, value in author.items()}

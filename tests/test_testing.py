@@ -346,6 +346,8 @@ def test_hiding_the_refusal_does_not_help():
 
     with pytest.raises(LibraryUsedError), without_library("datasets.pad_or_truncate"):
         call(sly, [1, 2, 3])
+    with pytest.raises(LibraryUsedError), without_library("datasets.pad_or_truncate"):
+        check_raises(ValueError, llmdefinitions.datasets.pad_or_truncate, [1], "dois")
     with without_library("datasets.encode_message"):
         assert call(sly, [1, 2, 3]) == [1, 2]
 
