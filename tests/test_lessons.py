@@ -123,6 +123,7 @@ SPOILED = [
     (lesson_pattern.stored_outputs, marked, "não são usadas aqui"),
     (lesson_pattern.finished_text, replaced("aula", "texts =", "# TO" + "DO\ntexts ="), "o texto tem"),
     (lesson_pattern.finished_text, replaced("numeros", "-->2<", "--><"), "len(texts): falta o número"),
+    (lesson_pattern.finished_text, replaced("numeros", "São <!--=", "São\n<!--="), "partiria o parágrafo"),
 ]
 
 
