@@ -2,25 +2,20 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
+from .conftest import ROOT, copy_tracked_files
 
 GUIDE = ROOT / "docs" / "como-fazer-uma-licao.md"
 
 
 @pytest.mark.lento
 def test_every_command_of_the_guide_works(tmp_path):
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    copy = tmp_path / "curso"
-    for name in filter(None, listed.split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, copy / name)
+    copy = copy_tracked_files(tmp_path / "curso")
     # O ambiente é este mesmo; só a marca de que está pronto tem de ser mais nova que os arquivos da cópia.
     environment = copy / ".venv"
     environment.mkdir()
