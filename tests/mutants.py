@@ -98,8 +98,8 @@ def try_solutions(path, alternatives):
         alternatives: dicionário do id da célula de solução para a lista de textos que a substituem.
 
     Returns:
-        Dicionário do id para a lista de resultados: dicionários com ``passed``, as células de teste que passaram, e
-        ``messages``, as mensagens das que não passaram.
+        Dicionário do id para a lista de resultados: de cada solução, as mensagens das células de teste que não
+        passaram; uma lista vazia é uma solução que ganhou todos os pontos.
     """
     # Um processo com vários fios de execução não pode se bifurcar.
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -167,23 +167,13 @@ def _fork(shell, code, rest):
         os.kill(child, signal.SIGKILL)
     os.close(reading)
     os.waitpid(child, 0)
-    return json.loads(answer) if answer else {"passed": [], "messages": ["não terminou"]}
+    return json.loads(answer) if answer else ["não terminou"]
 
 
 def _grade(shell, code, rest):
     _run_cell(shell, code)
-    result = {"passed": [], "messages": []}
-    for cell in rest:
-        if cell.cell_type != "code":
-            continue
-        message = _run_cell(shell, cell.source)
-        if not is_grade(cell):
-            continue
-        if message is None:
-            result["passed"].append(cell.metadata.nbgrader.grade_id)
-        else:
-            result["messages"].append(message)
-    return result
+    messages = [(is_grade(cell), _run_cell(shell, cell.source)) for cell in rest if cell.cell_type == "code"]
+    return [message for is_test, message in messages if is_test and message is not None]
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ def solution_sources(path):
 
 
 def labelled_results(path, alternatives):
-    """Pares ``((id, rótulo), resultado)`` das soluções de ``{id: {rótulo: texto}}``."""
+    """Pares ``((id, rótulo), mensagens)`` das soluções de ``{id: {rótulo: texto}}``."""
     results = try_solutions(path, {grade_id: list(codes.values()) for grade_id, codes in alternatives.items()})
     for grade_id, codes in alternatives.items():
-        for label, result in zip(codes, results[grade_id], strict=True):
-            yield (grade_id, label), result
+        for label, messages in zip(codes, results[grade_id], strict=True):
+            yield (grade_id, label), messages
 
 
 def problems_of_written_solutions(path, written):
@@ -48,11 +48,11 @@ def problems_of_written_solutions(path, written):
     }
     expected = {(grade_id, wrong.mistake): wrong for grade_id, exercise in written.items() for wrong in exercise.wrong}
     problems = []
-    for label, result in labelled_results(path, alternatives):
-        if label not in expected and result["messages"]:
-            problems.append(f"{label}: deveria passar, mas {result['messages']}")
-        if label in expected and not any(expected[label].message in message for message in result["messages"]):
-            problems.append(f"{label}: faltou «{expected[label].message}» em {result['messages']}")
+    for label, messages in labelled_results(path, alternatives):
+        if label not in expected and messages:
+            problems.append(f"{label}: deveria passar, mas {messages}")
+        if label in expected and not any(expected[label].message in message for message in messages):
+            problems.append(f"{label}: faltou «{expected[label].message}» em {messages}")
     return problems
 
 
@@ -60,7 +60,7 @@ def surviving_mutants(path):
     """Devolve ``(quantas variações mecânicas, as que o teste não percebe)``."""
     alternatives = {grade_id: mechanical_mutants(source) for grade_id, source in solution_sources(path).items()}
     results = list(labelled_results(path, alternatives))
-    return len(results), {label for label, result in results if not result["messages"]}
+    return len(results), {label for label, messages in results if not messages}
 
 
 @pytest.mark.lento
