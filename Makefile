@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 READY := $(VENV)/.pronto
 
-.PHONY: curso lab testes testes-completos lint
+.PHONY: curso lab notebooks testes testes-completos lint
 
 curso: $(READY)
 	$(BIN)/python -m llmdefinitions
@@ -12,8 +12,13 @@ curso: $(READY)
 lab: $(READY)
 	$(BIN)/python -m llmdefinitions.lab
 
+# Os cadernos de estudante são feitos dos de solutions/; nunca são editados.
+notebooks: $(READY)
+	$(BIN)/nbgrader generate_assignment "*" --no-db
+
 testes: $(READY)
 	$(BIN)/python -m pytest -m "not lento" --cov
+	$(BIN)/python -m pytest -p tests.nbval_floats --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg solutions
 
 testes-completos: $(READY)
 	$(BIN)/python -m pytest -m lento

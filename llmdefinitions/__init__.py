@@ -62,7 +62,15 @@ _MODULE_NAMES = {
     "instruct": ("follow_instruction", "load_smollm2"),
     "evaluation": ("classification_scores", "predict_loader", "tfidf_baseline"),
     "memory": ("estimate_finetuning_memory",),
-    "plotting": ("plot_confusion_matrix", "plot_scores", "plot_values"),
+    "plotting": (
+        "plot_batch",
+        "plot_class_counts",
+        "plot_confusion_matrix",
+        "plot_precision_by_prevalence",
+        "plot_scores",
+        "plot_token_lengths",
+        "plot_values",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _MODULE_NAMES.items() for name in names}
 

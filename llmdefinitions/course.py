@@ -36,7 +36,7 @@ from .datasets import (
 from .evaluation import classification_scores, predict_loader, tfidf_baseline
 from .gpt import count_parameters
 from .plotting import plot_confusion_matrix, plot_scores, plot_values
-from .progress import decimal, gigabytes, percent
+from .progress import decimal, gigabytes, percent, thousands
 from .sources import find_sms_spam, sha256_of
 from .tokenizer import get_tokenizer
 from .training import get_device, train_classifier_simple
@@ -189,7 +189,7 @@ def _run_stages(
         trainable = count_parameters(model, only_trainable=True)
         console.print(f"Modelo: {choose_model}, {origin}")
         console.print(
-            f"Treináveis: {_thousands(trainable)} de {_thousands(count_parameters(model))} parâmetros "
+            f"Treináveis: {thousands(trainable)} de {thousands(count_parameters(model))} parâmetros "
             "(último bloco, norma final e cabeça)"
         )
 
@@ -311,11 +311,11 @@ def _prepare_messages(source, like_lecture, without_leaks, folder):
 
 
 def _show_messages(report, leaked, console):
-    counts = " e ".join(f"{_thousands(count)} {label}" for label, count in report["por_classe"].items())
-    sizes = ", ".join(f"{_thousands(size)} de {name}" for name, size in report["partes"].items())
+    counts = " e ".join(f"{thousands(count)} {label}" for label, count in report["por_classe"].items())
+    sizes = ", ".join(f"{thousands(size)} de {name}" for name, size in report["partes"].items())
     console.print(f"Dados: {report['descricao']}")
-    console.print(f"Lidas: {_thousands(report['lidas'])}; depois da limpeza: {counts}")
-    console.print(f"Equilibradas: {_thousands(report['equilibradas'])}; divididas em {sizes}")
+    console.print(f"Lidas: {thousands(report['lidas'])}; depois da limpeza: {counts}")
+    console.print(f"Equilibradas: {thousands(report['equilibradas'])}; divididas em {sizes}")
     console.print(f"No teste, {leaked} mensagens são cópias exatas de outras do treino")
 
 
@@ -390,7 +390,3 @@ def _show_results(results, console):
     times.add_row("total", decimal(sum(results["segundos"].values()), 1))
     times.add_row("memória de pico", gigabytes(results["memoria_de_pico_bytes"]))
     console.print(times)
-
-
-def _thousands(number):
-    return f"{number:,}".replace(",", ".")

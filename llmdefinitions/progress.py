@@ -41,3 +41,8 @@ def percent(fraction, places=2):
 def gigabytes(size):
     """Escreve um tamanho em bytes: ``gigabytes(551_000_000)`` é ``"0,55 GB"``."""
     return f"{decimal(size / 1e9, 2)} GB"
+
+
+def thousands(number):
+    """Escreve um inteiro com ponto nos milhares: ``thousands(4862)`` é ``"4.862"``."""
+    return f"{number:,}".replace(",", ".")

@@ -1,6 +1,8 @@
 """O que todos os testes compartilham: fonte embutida, pastas descartáveis e modelos minúsculos."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,6 +15,8 @@ mpl.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
+LESSONS = sorted((ROOT / "solutions").glob("*/*.ipynb"))
+"""Os cadernos do professor."""
 
 
 def pytest_collection_modifyitems(config, items):
@@ -24,6 +28,15 @@ def pytest_collection_modifyitems(config, items):
         return
     config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("rede")])
     items[:] = [item for item in items if not item.get_closest_marker("rede")]
+
+
+def copy_tracked_files(folder):
+    """Copia para uma pasta nova o que o git guarda, com as datas; é o que alguém recebe ao clonar."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture(autouse=True, scope="session")

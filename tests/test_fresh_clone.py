@@ -2,12 +2,11 @@
 
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 
-from .conftest import ROOT
+from .conftest import copy_tracked_files
 
 VENV_VARIABLES = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "LLMDEFINITIONS_FONTE", "LLMDEFINITIONS_DADOS")
 
@@ -15,11 +14,7 @@ VENV_VARIABLES = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "LLMDEFINITIONS_FON
 @pytest.mark.lento
 def test_make_curso_in_a_fresh_copy(tmp_path):
     """Instala de verdade (precisa de um índice de pacotes) e roda o trabalho principal inteiro."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    copy = tmp_path / "cópia com espaço e acentuação"
-    for name in filter(None, listed.split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, copy / name)
+    copy = copy_tracked_files(tmp_path / "cópia com espaço e acentuação")
     environment = {key: value for key, value in os.environ.items() if key not in VENV_VARIABLES}
     first = subprocess.run(["make", "curso"], cwd=copy, env=environment, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr[-2000:]

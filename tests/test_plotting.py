@@ -1,10 +1,23 @@
 """As figuras: o que é desenhado, onde é gravado, o que é recusado."""
 
+import base64
+import html
+import re
+
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
 
-from llmdefinitions import plot_confusion_matrix, plot_scores, plot_values
+from llmdefinitions import (
+    plot_batch,
+    plot_class_counts,
+    plot_confusion_matrix,
+    plot_precision_by_prevalence,
+    plot_scores,
+    plot_token_lengths,
+    plot_values,
+)
 
 
 @pytest.fixture
@@ -71,9 +84,79 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_confusion_matrix([[1, 0], [1]], ("a", "b")),
         lambda: plot_scores({}),
         lambda: plot_scores({"A": {"F1": 1}, "B": {"acurácia": 1}}),
+        lambda: plot_class_counts({}),
+        lambda: plot_class_counts({"A": {"ham": 1}, "B": {"spam": 1}}),
+        lambda: plot_token_lengths([], 5),
+        lambda: plot_token_lengths([3], 0),
+        lambda: plot_batch([1, 2], 0),
+        lambda: plot_precision_by_prevalence({}, {"x": 0.5}),
+        lambda: plot_precision_by_prevalence({"A": (1.5, 0)}, {"x": 0.5}),
+        lambda: plot_precision_by_prevalence({"A": (1, 0)}, {"x": 1}),
     ],
 )
 def test_bad_input_is_refused(call):
     with pytest.raises(ValueError, match="esperava"):
         call()
+    assert not plt.get_fignums()
+
+
+# --- as figuras da preparação dos dados
+
+
+def test_class_counts_write_every_number(shown):
+    counts = pd.Series(["ham", "ham", "spam"]).value_counts()
+    plot_class_counts({"como veio": counts, "equilibrada": {"spam": 1, "ham": 1}})
+    axis = shown[0].axes[0]
+    assert [text.get_text() for text in axis.texts] == ["2", "1", "1", "1"]
+    assert len({bar.get_hatch() for bar in axis.patches}) == 2
+
+
+def test_token_lengths_mark_the_cut(shown):
+    plot_token_lengths([3, 8, 21], 20)
+    axis = shown[0].axes[0]
+    assert axis.lines[0].get_xdata() == [20, 20]
+    assert sum(bar.get_height() for bar in axis.patches) == 3
+
+
+def test_batch_separates_text_from_padding(shown):
+    plot_batch(torch.tensor([[5, 6, 9, 9], [9, 7, 8, 4]]), pad_token_id=9)
+    bars = [(bar.get_x(), bar.get_width(), bar.get_hatch()) for bar in shown[0].axes[0].patches]
+    assert bars == [(0, 2, None), (2, 2, "////"), (0, 1, "////"), (1, 3, None)]
+
+
+def test_precision_follows_bayes(shown):
+    plot_precision_by_prevalence({"A": (0.9, 0.1), "B": (0.9, 0.01)}, {"metade": 0.5})
+    axis = shown[0].axes[0]
+    for line, false in zip(axis.lines[:2], (0.1, 0.01), strict=True):
+        prevalence = line.get_xdata()
+        expected = prevalence * 0.9 / (prevalence * 0.9 + (1 - prevalence) * false)
+        assert line.get_ydata() == pytest.approx(expected)
+    assert axis.lines[0].get_marker() != axis.lines[1].get_marker()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: plot_values([0, 1.5], [0, 8], [0.9, 0.25], [1, 0.5]), ["1,5 épocas", "de 0,900 a 0,250"]),
+        (lambda: plot_confusion_matrix([[5, 1], [2, 9]], ("ham", "spam")), ["1 de ham previstas como spam"]),
+        (lambda: plot_scores({"A": {"F1": 0.5}}), ["A: F1 50,0%"]),
+        (lambda: plot_class_counts({"X": {"ham": 4220, "spam": 642}}), ["X, 4.220 ham e 642 spam"]),
+        (lambda: plot_token_lengths([3, 8, 21], 20), ["3 mensagens", "até 8 tokens", "1 passa do corte, em 20"]),
+        (lambda: plot_token_lengths([3, 8], 20), ["nenhuma passa do corte"]),
+        (lambda: plot_confusion_matrix([[1, 0], [0, 1]], ('"a"', "<b>")), ['0 de "a" previstas como <b>']),
+        (lambda: plot_batch([[5, 6, 9, 9]], 9), ["1 × 4", "50% da grade"]),
+        (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
+    ],
+)
+def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):
+    displayed = []
+    monkeypatch.setattr(plt, "get_backend", lambda: "module://matplotlib_inline.backend_inline")
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: displayed.append(data))
+    call()
+    [data] = displayed
+    description, tag = data["text/plain"], data["text/html"]
+    assert all(word in description for word in words), description
+    alt, image = re.fullmatch(r'<img alt="(.*)" src="data:image/png;base64,(.*)">', tag).groups()
+    assert html.unescape(alt) == description
+    assert base64.b64decode(image).startswith(b"\x89PNG")
     assert not plt.get_fignums()

@@ -1,0 +1,1 @@
+"""A correção dos exercícios, sobre o nbgrader: executar cadernos e dizer quanto vale cada célula avaliada."""

@@ -1,0 +1,50 @@
+"""Executar um caderno, do começo ao fim, num kernel do mesmo ambiente de quem chama."""
+
+import os
+from subprocess import DEVNULL
+
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from nbclient import NotebookClient
+
+
+class _ThisEnvironment(KernelSpecManager):
+    """O kernel deste Python: o que está instalado como ``python3`` pode ser o de outro ambiente."""
+
+    def get_kernel_spec(self, kernel_name):
+        return KernelSpec(**get_kernel_dict())
+
+
+def execute(notebook, folder, environment=None, allow_errors=False, timeout=120, on_cell=None):
+    """Executa as células de um caderno e guarda nele as saídas.
+
+    Args:
+        notebook: o caderno (``NotebookNode``); é alterado.
+        folder: a pasta em que o kernel trabalha.
+        environment: variáveis de ambiente a acrescentar às deste processo.
+        allow_errors: se ``True``, uma célula que falha não interrompe as seguintes.
+        timeout: segundos por célula; ao passar disso ela é interrompida, com ``KeyboardInterrupt``.
+        on_cell: função chamada com cada célula de código, depois de executada.
+
+    Returns:
+        O próprio caderno.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: se uma célula falha e ``allow_errors`` é ``False``.
+        nbclient.exceptions.DeadKernelError: se o kernel morre.
+    """
+    client = NotebookClient(
+        notebook,
+        km=AsyncKernelManager(kernel_spec_manager=_ThisEnvironment()),
+        resources={"metadata": {"path": str(folder)}},
+        allow_errors=allow_errors,
+        timeout=timeout,
+        startup_timeout=120,
+        interrupt_on_timeout=True,
+        error_on_timeout={"ename": "KeyboardInterrupt", "evalue": f"passou de {timeout} s", "traceback": []},
+        record_timing=False,
+        on_cell_executed=lambda cell, **_: on_cell and on_cell(cell),
+    )
+    # O que o próprio kernel diz na saída de erro não é do caderno: o que as células escrevem lá vem nas saídas delas.
+    return client.execute(env={**os.environ, **(environment or {})}, stderr=DEVNULL)

@@ -1,0 +1,37 @@
+"""O nbgrader neste curso: de ``solutions/`` saem os cadernos de ``notebooks/``; as entregas vão em ``submitted/``."""
+
+import os
+
+c = get_config()  # noqa: F821 — quem executa este arquivo é o nbgrader
+
+# A nota não depende da internet nem dos dados que estejam no computador de quem corrige.
+os.environ.setdefault("LLMDEFINITIONS_FONTE", "embutida")
+
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "notebooks"
+c.CourseDirectory.ignore = [
+    ".ipynb_checkpoints",
+    "*.pyc",
+    "__pycache__",
+    "resultados",  # o que um caderno grava ao ser executado
+]
+
+# Os cadernos de estudante estão no repositório; gerá-los de novo é só escrevê-los por cima, e é isso que põe as células
+# de teste na base de notas.
+c.GenerateAssignment.force = True
+
+c.IncludeHeaderFooter.header = "grading/cabecalho.ipynb"
+c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("Escreva aqui a sua resposta e apague esta linha.")'}
+c.ClearSolutions.text_stub = "*Escreva aqui a sua resposta, no lugar desta linha.*"
+
+c.Execute.timeout = 120  # segundos por célula
+c.ExecutePreprocessor.startup_timeout = 120  # o primeiro import do PyTorch, numa máquina ocupada
+c.Execute.error_on_timeout = {
+    "ename": "CellTimeoutError",
+    "evalue": "a célula passou do tempo",
+    "traceback": ["✗ A célula passou de 120 segundos e foi interrompida. Há um laço que não termina?"],
+}
+
+c.Validator.changed_warning = "{num_changed} CÉLULA(S) DE TESTE ALTERADAS. Na correção valem as originais.\n"
+c.Validator.type_changed_warning = "{num_changed} CÉLULA(S) MUDARAM DE TIPO (código ou texto). Desfaça isso.\n"
+c.Validator.failed_warning = "{num_failed} CÉLULA(S) AVALIADAS NÃO PASSARAM. A mensagem de cada uma está acima.\n"

@@ -1,0 +1,29 @@
+"""A lição de amostra de ``scripts/nova_licao.py``, com que se experimentam as ferramentas."""
+
+import shutil
+
+from scripts.nova_licao import SOLUTION, graded, lesson_cells, write_notebook
+
+from .conftest import ROOT
+
+NAME = "99_exemplo"
+
+__all__ = ["NAME", "SOLUTION", "cells", "find", "graded", "write_course", "write_notebook"]
+
+
+def cells():
+    return lesson_cells("99")
+
+
+def find(notebook_cells, cell_id):
+    """A célula com esse id."""
+    return next(cell for cell in notebook_cells if cell.id == cell_id)
+
+
+def write_course(folder):
+    """Monta um curso com a configuração deste e uma só lição; devolve a pasta dele."""
+    (folder / "grading").mkdir(parents=True)
+    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
+        shutil.copy(ROOT / name, folder / name)
+    write_notebook(folder / "solutions" / NAME / f"{NAME}.ipynb", cells())
+    return folder
