@@ -10,7 +10,7 @@ Importar o pacote é instantâneo: cada nome só carrega o seu módulo (e o PyTo
 from importlib import import_module
 
 _MODULE_NAMES = {
-    "config": ("BASE_CONFIG", "DEFAULT_MODEL", "END_OF_TEXT", "MODEL_CONFIGS", "model_config"),
+    "config": ("BASE_CONFIG", "DEFAULT_MODEL", "END_OF_TEXT", "MODEL_CONFIGS", "chosen_model", "model_config"),
     "tokenizer": ("get_tokenizer", "text_to_token_ids", "token_ids_to_text"),
     "gpt": (
         "FeedForward",

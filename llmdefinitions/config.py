@@ -5,6 +5,8 @@ Os quatro primeiros tamanhos são os da aula, publicados pela OpenAI com o artig
 arquitetura em miniatura e é o padrão do curso: cabe em qualquer computador e dispensa a internet.
 """
 
+import os
+
 BASE_CONFIG = {
     "vocab_size": 50257,  # tamanho do vocabulário do GPT-2
     "context_length": 1024,  # quantos tokens o modelo enxerga de uma vez
@@ -54,3 +56,43 @@ def model_config(choose_model=DEFAULT_MODEL):
         known = ", ".join(f'"{name}"' for name in MODEL_CONFIGS)
         raise ValueError(f"choose_model: não conheço {choose_model!r}. Escolha um destes: {known}.")
     return BASE_CONFIG | MODEL_CONFIGS[choose_model]
+
+
+def chosen_model():
+    """Devolve o nome do modelo em uso: o de ``LLMDEFINITIONS_MODELO`` ou, sem ela, ``DEFAULT_MODEL``.
+
+    É assim que um caderno passa para o GPT-2 da aula sem que nenhuma célula mude.
+
+    Raises:
+        ValueError: se a variável traz um modelo que não existe.
+    """
+    name = os.environ.get("LLMDEFINITIONS_MODELO") or DEFAULT_MODEL
+    if name not in MODEL_CONFIGS:
+        raise ValueError(f"LLMDEFINITIONS_MODELO: não conheço {name!r}. Escolha um destes: {', '.join(MODEL_CONFIGS)}.")
+    return name
+
+
+def uses_pretrained_weights():
+    """Diz se os modelos partem de pesos pré-treinados: sim, a menos que ``LLMDEFINITIONS_PESOS`` seja ``sorteados``.
+
+    Raises:
+        ValueError: se a variável traz outra coisa.
+    """
+    weights = os.environ.get("LLMDEFINITIONS_PESOS") or "pretreinados"
+    if weights not in ("pretreinados", "sorteados"):
+        raise ValueError(f"LLMDEFINITIONS_PESOS: esperava pretreinados ou sorteados; recebi {weights!r}.")
+    return weights == "pretreinados"
+
+
+def batches_limit():
+    """Devolve quantos lotes de cada parte usar, o de ``LLMDEFINITIONS_LOTES``; ``None``, o normal, são todos.
+
+    Serve para ver um caderno inteiro rodar com um modelo grande, sem esperar por todas as mensagens.
+
+    Raises:
+        ValueError: se a variável não traz um inteiro positivo.
+    """
+    limit = os.environ.get("LLMDEFINITIONS_LOTES")
+    if limit and not (limit.isdecimal() and int(limit) > 0):
+        raise ValueError(f"LLMDEFINITIONS_LOTES: esperava um inteiro positivo; recebi {limit!r}.")
+    return int(limit) if limit else None

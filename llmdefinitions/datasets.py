@@ -11,10 +11,10 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from .checks import check_columns, check_integer, check_number, check_path, check_seed, check_tokenizer
-from .config import END_OF_TEXT
+from .config import END_OF_TEXT, batches_limit
 from .progress import progress_bar
 from .sources import (
     EMOTION,
@@ -277,6 +277,9 @@ def pad_or_truncate(ids, max_length, pad_token_id=END_OF_TEXT):
 def create_data_loaders(train_dataset, val_dataset, test_dataset, batch_size=8, seed=123):
     """Cria os carregadores da aula: o de treino embaralha e descarta o lote incompleto do fim.
 
+    Com a variável ``LLMDEFINITIONS_LOTES=n``, cada parte fica só com as mensagens de seus ``n`` primeiros lotes, e a
+    função o diz.
+
     Args:
         train_dataset, val_dataset, test_dataset: conjuntos como ``SpamDataset``.
         batch_size: mensagens por lote.
@@ -296,7 +299,14 @@ def create_data_loaders(train_dataset, val_dataset, test_dataset, batch_size=8, 
     for name, dataset in (("val_dataset", val_dataset), ("test_dataset", test_dataset)):
         if len(dataset) == 0:
             raise ValueError(f"{name}: está vazio; esperava ao menos uma mensagem.")
-    torch.manual_seed(check_seed("seed", seed))
+    check_seed("seed", seed)
+    if (limit := batches_limit()) is not None:
+        print(f"LLMDEFINITIONS_LOTES={limit}: só {limit * batch_size} mensagens de cada parte, se houver tantas.")
+        train_dataset, val_dataset, test_dataset = (
+            Subset(dataset, range(min(len(dataset), limit * batch_size)))
+            for dataset in (train_dataset, val_dataset, test_dataset)
+        )
+    torch.manual_seed(seed)
     return (
         DataLoader(train_dataset, batch_size=batch_size, shuffle=True, drop_last=True),
         DataLoader(val_dataset, batch_size=batch_size),

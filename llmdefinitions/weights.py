@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from .checks import check_path, check_seed, check_text
-from .config import DEFAULT_MODEL, MODEL_CONFIGS, model_config
+from .config import MODEL_CONFIGS, chosen_model, model_config, uses_pretrained_weights
 from .gpt import GPTModel, WithoutDrawing
 from .sources import GPT2_REPOSITORIES, SourceError, cache_folder, fetch_hub_files
 
@@ -92,13 +92,13 @@ def load_weights_into_gpt(gpt, params):
     gpt.out_head.weight = gpt.tok_emb.weight
 
 
-def build_model(choose_model=DEFAULT_MODEL, seed=123, pretrained=True, models_dir=None):
+def build_model(choose_model=None, seed=123, pretrained=None, models_dir=None):
     """Monta o modelo escolhido, pronto para receber a cabeça de classificação.
 
     Args:
-        choose_model: uma das chaves de ``MODEL_CONFIGS``.
+        choose_model: uma das chaves de ``MODEL_CONFIGS``; sem ela, a de ``chosen_model()``.
         seed: semente do sorteio dos pesos, quando não são os pré-treinados.
-        pretrained: se ``False``, os pesos são sorteados.
+        pretrained: se ``False``, os pesos são sorteados; sem ele, decide ``uses_pretrained_weights()``.
         models_dir: a pasta dos modelos publicados; sem ela, uma no cache do curso.
 
     Returns:
@@ -108,9 +108,10 @@ def build_model(choose_model=DEFAULT_MODEL, seed=123, pretrained=True, models_di
         ValueError: se o modelo não existe ou se um arquivo de pesos não serve.
         SourceError: se um arquivo de pesos não pôde ser obtido.
     """
+    choose_model = chosen_model() if choose_model is None else choose_model
     cfg = model_config(choose_model)
     check_seed("seed", seed)
-    if not pretrained:
+    if not (uses_pretrained_weights() if pretrained is None else pretrained):
         torch.manual_seed(seed)
         return GPTModel(cfg).eval(), f"pesos sorteados (semente {seed}), sem pré-treinamento"
 

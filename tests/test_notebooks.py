@@ -121,6 +121,53 @@ def test_each_lesson_runs_with_the_whole_data(path, tmp_path, uci_file):
     assert notebook.cells != nbformat.read(path, as_version=4).cells, "os dados não mudaram nada"
 
 
+SHORT_LECTURE_MODEL = {
+    "LLMDEFINITIONS_FONTE": "embutida",
+    "LLMDEFINITIONS_MODELO": "gpt2-small (124M)",
+    "LLMDEFINITIONS_PESOS": "sorteados",
+    "LLMDEFINITIONS_LOTES": "2",
+}
+
+
+@pytest.mark.lento
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_each_lesson_runs_with_the_model_of_the_lecture(path, tmp_path):
+    """A arquitetura de 124M, com pesos sorteados, em poucos lotes: só as variáveis de ambiente mudam."""
+    folder = shutil.copytree(path.parent, tmp_path / path.stem)
+    execute(nbformat.read(path, as_version=4), folder, SHORT_LECTURE_MODEL, timeout=600)
+
+
+LESSON_WITH_MODEL = """
+from pathlib import Path
+import torch
+from llmdefinitions import (SpamDataset, build_model, calc_loss_batch, chosen_model, count_parameters,
+    create_data_loaders, find_sms_spam, get_tokenizer, load_spam_data, map_labels, prepare_for_classification)
+
+map_labels(load_spam_data(find_sms_spam().path)[:60]).to_csv("mensagens.csv", index=None)
+dataset = SpamDataset("mensagens.csv", get_tokenizer(), max_length=20)
+loaders = create_data_loaders(dataset, dataset, dataset)
+model, origin = build_model()
+loss = calc_loss_batch(*next(iter(loaders[0])), prepare_for_classification(model), "cpu")
+loss.backward()
+print(chosen_model(), "|", origin, "|", count_parameters(model), "|", [len(loader) for loader in loaders])
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"LLMDEFINITIONS_FONTE": "embutida"}, "gpt2-mini (12M) | pesos pré-treinados por este curso (embutidos)"),
+        (SHORT_LECTURE_MODEL, "gpt2-small (124M) | pesos sorteados (semente 123), sem pré-treinamento"),
+    ],
+)
+def test_a_lesson_with_a_model_changes_it_by_environment_only(tmp_path, environment, expected):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(LESSON_WITH_MODEL)])
+    execute(notebook, tmp_path, environment, timeout=300)
+    printed = "".join(output.text for output in notebook.cells[0].outputs if output.name == "stdout")
+    assert expected in printed
+    assert ("[2, 2, 2]" if "LLMDEFINITIONS_LOTES" in environment else "[7, 8, 8]") in printed
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_the_numbers_in_the_text_are_those_of_the_notebook(path):
     """Se falha: ``python scripts/executar_licao.py`` com o nome da lição."""

@@ -111,3 +111,21 @@ def test_data_packages_are_pinned_and_installed():
     for name, requirement in offline.items():
         (pin,) = requirement.specifier
         assert (pin.operator, pin.version) == ("==", version(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "wrong"),
+    [
+        ("LLMDEFINITIONS_MODELO", "chosen_model", "gpt3"),
+        ("LLMDEFINITIONS_PESOS", "uses_pretrained_weights", "nenhum"),
+        ("LLMDEFINITIONS_LOTES", "batches_limit", "0"),
+    ],
+)
+def test_wrong_environment_is_named(monkeypatch, name, function, wrong):
+    from llmdefinitions import config
+
+    monkeypatch.setenv(name, "")
+    assert getattr(config, function)() in ("gpt2-mini (12M)", True, None)
+    monkeypatch.setenv(name, wrong)
+    with pytest.raises(ValueError, match=f"{name}: .*{wrong}"):
+        getattr(config, function)()
