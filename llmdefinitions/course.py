@@ -34,6 +34,7 @@ from .datasets import (
     random_split,
 )
 from .evaluation import classification_scores, predict_loader, tfidf_baseline
+from .frozen import prepare_frozen
 from .gpt import count_parameters
 from .plotting import plot_confusion_matrix, plot_scores, plot_values
 from .progress import decimal, gigabytes, percent, thousands
@@ -176,7 +177,6 @@ def _run_stages(
     with stage("tokens e lotes"):
         datasets = _encode_messages(folder)
         loaders = create_data_loaders(*datasets, seed=seed)
-        train_loader, val_loader, test_loader = loaders
         max_length = datasets[0].max_length
         console.print(
             f"Cada mensagem tem {max_length} tokens; lotes de 8: "
@@ -193,6 +193,10 @@ def _run_stages(
             "(último bloco, norma final e cabeça)"
         )
 
+    with stage("ativações"):
+        # Os números são os de treinar com o modelo inteiro; só a demora é outra (veja frozen.py).
+        tail, train_frozen, val_frozen, test_frozen = prepare_frozen(model, *loaders, device=device)
+
     with stage("treinamento"):
         console.print(f"{num_epochs} épocas de AdamW com taxa de aprendizado {learning_rate:g}".replace(".", ","))
         torch.manual_seed(seed)
@@ -200,13 +204,13 @@ def _run_stages(
             (p for p in model.parameters() if p.requires_grad), lr=learning_rate, weight_decay=0.1
         )
         history = train_classifier_simple(
-            model, train_loader, val_loader, optimizer, device, num_epochs, eval_freq=50, eval_iter=5
+            tail, train_frozen, val_frozen, optimizer, device, num_epochs, eval_freq=50, eval_iter=5
         )
 
     with stage("avaliação"):
         baseline = tfidf_baseline(train_df)
         predictions = {
-            "GPT-2 ajustado": predict_loader(test_loader, model, device),
+            "GPT-2 ajustado": predict_loader(test_frozen, tail, device),
             "TF-IDF + regressão logística": baseline.predict(test_df["Text"]).tolist(),
         }
         scores = {name: _score(test_df["Label"], predicted, leaked) for name, predicted in predictions.items()}
