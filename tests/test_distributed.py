@@ -42,7 +42,7 @@ def measured_losses(report):
 
 
 def assert_same_training(one, two):
-    """As perdas diferem no máximo 1e-5 do seu valor: um sorteio diferente as mudaria em mais de um décimo."""
+    """As perdas diferem no máximo 1e-5 do seu valor; com outra semente num dos processos, nenhuma das 112 confere."""
     assert (one["processos"], two["processos"]) == (1, 2)
     assert len(one["perdas_por_passo"]) == 112
     assert two["perdas_por_passo"] == pytest.approx(one["perdas_por_passo"], rel=1e-5, abs=1e-6)
