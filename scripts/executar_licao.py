@@ -51,6 +51,7 @@ def run_lesson(notebook, folder):
     notebook.cells.pop()
     # A versão do Python de quem executou não interessa a ninguém, e mudaria o arquivo à toa.
     notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata.pop("widgets", None)  # o estado das barras de progresso, com nomes sorteados a cada execução
     answers = json.loads("".join(output.text for output in question.outputs))
     return [_written(*pair) for pair in zip(expressions, answers, strict=True)]
 

@@ -326,8 +326,17 @@ def balance(df, ham_per_spam=1, seed=42):
                 changes={"train_end = int(len(shuffled) * train_frac)": "train_end = int(len(df) * train_frac)"},
             ),
             Wrong(
+                "soma as frações antes do int",
+                "e não da soma das frações",
+                changes={
+                    "train_end + int(len(shuffled) * validation_frac)": (
+                        "int(len(shuffled) * (train_frac + validation_frac))"
+                    )
+                },
+            ),
+            Wrong(
                 "validação e teste trocados",
-                "estão trocados",
+                "se trocaram",
                 code="""
 def split_by_text(df, train_frac, validation_frac, seed=123):
     key = df["Text"].str.strip().str.lower()
@@ -365,7 +374,7 @@ def split_by_text(df, train_frac, validation_frac, seed=123):
             ),
             Wrong(
                 "devolve os textos normalizados",
-                "Cada linha de df aparece uma vez",
+                "Normalize só para comparar",
                 changes={"    return tuple(df": "    df = df.assign(Text=key)\n    return tuple(df"},
             ),
             Wrong(
