@@ -39,8 +39,8 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch.utils.data import DataLoader, Subset
 
 from llmdefinitions.classifier import prepare_for_classification, save_classifier
-from llmdefinitions.command import PortugueseCommand, run_command
-from llmdefinitions.config import DEFAULT_MODEL, LECTURE_LEARNING_RATE, MINI_LEARNING_RATES, MODEL_CONFIGS
+from llmdefinitions.command import PortugueseCommand, run_command, training_options
+from llmdefinitions.config import DEFAULT_MODEL, LECTURE_LEARNING_RATE, MINI_LEARNING_RATES
 from llmdefinitions.datasets import (
     SpamDataset,
     clean_spam_data,
@@ -165,28 +165,7 @@ def agree_on_dtype(accelerator):
     help="Ajusta um GPT-2 para reconhecer spam com quantos processos o torchrun ou o accelerate launch iniciarem, e o "
     "resultado é o de um só. Usa as GPUs NVIDIA, uma por processo; sem elas, a CPU.",
 )
-@click.option("--modelo", default=DEFAULT_MODEL, metavar="NOME", help=f"Um de: {', '.join(MODEL_CONFIGS)}.")
-@click.option(
-    "--epocas",
-    default=5,
-    type=click.IntRange(1),
-    metavar="N",
-    help="Quantas vezes percorrer as mensagens de treino.  [padrão: 5]",
-)
-@click.option(
-    "--taxa",
-    type=click.FloatRange(0, min_open=True),
-    metavar="X",
-    help="Taxa de aprendizado; sem isto, a que convém ao modelo.",
-)
-@click.option(
-    "--semente",
-    default=123,
-    type=click.IntRange(0),
-    metavar="N",
-    help="Semente dos sorteios; a mesma repete o resultado.  [padrão: 123]",
-)
-@click.option("--sem-pretreino", is_flag=True, help="Começa de pesos sorteados, para comparar.")
+@training_options
 @click.option("--rapido", is_flag=True, help="Lê o último token de cada mensagem e não calcula o preenchimento.")
 @click.option("--cpu", is_flag=True, help="Calcula na CPU, mesmo havendo GPU.")
 @click.option(

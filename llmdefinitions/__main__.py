@@ -4,8 +4,7 @@ import sys
 
 import click
 
-from .command import PortugueseCommand, run_command
-from .config import DEFAULT_MODEL, MODEL_CONFIGS
+from .command import PortugueseCommand, run_command, training_options
 
 
 @click.command(
@@ -17,28 +16,7 @@ from .config import DEFAULT_MODEL, MODEL_CONFIGS
     "ou embutida).",
 )
 @click.option("--saida", default="resultados", metavar="PASTA", help="Onde gravar.  [padrão: resultados]")
-@click.option("--modelo", default=DEFAULT_MODEL, metavar="NOME", help=f"Um de: {', '.join(MODEL_CONFIGS)}.")
-@click.option(
-    "--epocas",
-    default=5,
-    type=click.IntRange(1),
-    metavar="N",
-    help="Quantas vezes percorrer as mensagens de treino.  [padrão: 5]",
-)
-@click.option(
-    "--taxa",
-    type=click.FloatRange(0, min_open=True),
-    metavar="X",
-    help="Taxa de aprendizado; sem isto, a que convém ao modelo.",
-)
-@click.option(
-    "--semente",
-    default=123,
-    type=click.IntRange(0),
-    metavar="N",
-    help="Semente dos sorteios; a mesma repete o resultado.  [padrão: 123]",
-)
-@click.option("--sem-pretreino", is_flag=True, help="Começa de pesos sorteados, para comparar.")
+@training_options
 @click.option("--dispositivo", metavar="NOME", help="cpu, cuda ou mps; sem isto, o melhor que houver.")
 @click.option("--como-na-aula", is_flag=True, help="Lê o arquivo como a aula: aspas juntam mensagens (5.572 na UCI).")
 @click.option("--sem-vazamento", is_flag=True, help="Cópias de uma mensagem ficam todas na mesma parte.")

@@ -7,6 +7,7 @@ import traceback
 import click
 
 from .checks import describe_error
+from .config import DEFAULT_MODEL, MODEL_CONFIGS
 
 
 class PortugueseCommand(click.Command):
@@ -24,6 +25,37 @@ class PortugueseCommand(click.Command):
         option = super().get_help_option(ctx)
         option.help = "Mostra esta ajuda e sai."
         return option
+
+
+def training_options(command):
+    """Acrescenta a um comando as opções de quem treina: modelo, épocas, taxa, semente e ponto de partida."""
+    options = (
+        click.option("--modelo", default=DEFAULT_MODEL, metavar="NOME", help=f"Um de: {', '.join(MODEL_CONFIGS)}."),
+        click.option(
+            "--epocas",
+            default=5,
+            type=click.IntRange(1),
+            metavar="N",
+            help="Quantas vezes percorrer as mensagens de treino.  [padrão: 5]",
+        ),
+        click.option(
+            "--taxa",
+            type=click.FloatRange(0, min_open=True),
+            metavar="X",
+            help="Taxa de aprendizado; sem isto, a que convém ao modelo.",
+        ),
+        click.option(
+            "--semente",
+            default=123,
+            type=click.IntRange(0),
+            metavar="N",
+            help="Semente dos sorteios; a mesma repete o resultado.  [padrão: 123]",
+        ),
+        click.option("--sem-pretreino", is_flag=True, help="Começa de pesos sorteados, para comparar."),
+    )
+    for option in reversed(options):  # um decorador põe a sua opção antes das que já estavam
+        command = option(command)
+    return command
 
 
 def run_command(command, arguments=None):

@@ -115,21 +115,9 @@ def plot_scores(scores, save_path=None):
     if len(measures) != 1:
         raise ValueError("scores: esperava ao menos um modelo, todos com as mesmas medidas na mesma ordem.")
     names = measures.pop()
-    width = 0.8 / len(scores)
     figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for i, (model, values) in enumerate(scores.items()):
-        bars = axis.bar(
-            [position + (i - (len(scores) - 1) / 2) * width for position in range(len(names))],
-            [values[name] for name in names],
-            width,
-            label=model,
-            color=COLORS[i % 4],
-            hatch=HATCHES[i % 4],
-            edgecolor="black",
-            linewidth=0.6,
-        )
-        axis.bar_label(bars, [decimal(100 * values[name], 1) for name in names], fontsize=8, padding=2)
-    axis.set_xticks(range(len(names)), names)
+    heights = {model: [values[name] for name in names] for model, values in scores.items()}
+    _draw_grouped_bars(axis, names, heights, lambda value: decimal(100 * value, 1), fontsize=8)
     axis.set(ylabel="%", ylim=(0, 1.12))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}" if value <= 1 else ""))
     axis.legend(frameon=False, ncols=len(scores), loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -157,21 +145,9 @@ def plot_class_counts(counts, save_path=None):
     if len({frozenset(values) for values in counts.values()}) != 1:
         raise ValueError("counts: esperava ao menos uma tabela, todas com as mesmas classes.")
     classes = list(next(iter(counts.values())))
-    width = 0.8 / len(classes)
     figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    for i, name in enumerate(classes):
-        bars = axis.bar(
-            [position + (i - (len(classes) - 1) / 2) * width for position in range(len(counts))],
-            [values[name] for values in counts.values()],
-            width,
-            label=name,
-            color=COLORS[i % 4],
-            hatch=HATCHES[i % 4],
-            edgecolor="black",
-            linewidth=0.6,
-        )
-        axis.bar_label(bars, [thousands(values[name]) for values in counts.values()], padding=2)
-    axis.set_xticks(range(len(counts)), counts)
+    heights = {name: [values[name] for values in counts.values()] for name in classes}
+    _draw_grouped_bars(axis, counts, heights, thousands)
     axis.set_ylabel("Mensagens")
     axis.margins(y=0.12)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: thousands(int(value))))
@@ -313,6 +289,32 @@ def plot_precision_by_prevalence(rates, prevalences, save_path=None):
 def _precision(prevalence, recall, false_positive_rate):
     caught = prevalence * recall
     return caught / (caught + (1 - prevalence) * false_positive_rate)
+
+
+def _draw_grouped_bars(axis, groups, heights, write, **text_options):
+    """Desenha, em cada grupo, uma barra por série, com a altura escrita em cima.
+
+    Args:
+        axis: onde desenhar.
+        groups: o nome de cada grupo, embaixo dele.
+        heights: ``{série: alturas, uma por grupo}``.
+        write: função que escreve uma altura.
+        text_options: opções do texto, as do Matplotlib.
+    """
+    width = 0.8 / len(heights)
+    for i, (series, values) in enumerate(heights.items()):
+        bars = axis.bar(
+            [position + (i - (len(heights) - 1) / 2) * width for position in range(len(values))],
+            values,
+            width,
+            label=series,
+            color=COLORS[i % 4],
+            hatch=HATCHES[i % 4],
+            edgecolor="black",
+            linewidth=0.6,
+        )
+        axis.bar_label(bars, [write(value) for value in values], padding=2, **text_options)
+    axis.set_xticks(range(len(groups)), groups)
 
 
 def _show_or_save(figure, save_path, description):
