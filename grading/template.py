@@ -26,6 +26,19 @@ from grading import sandbox
 READY = b"pronto"
 
 
+def _private(name):
+    """Executa um arquivo deste pacote num espaço de nomes que não aparece em ``sys.modules``."""
+    path = Path(__file__).with_name(name)
+    space = {"__name__": "guarda", "__builtins__": dict(vars(builtins))}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)  # noqa: S102
+    return space
+
+
+GUARD, SEALING = _private("guard.py"), _private("sealing.py")
+INVENTORY = []
+"""O que as bibliotecas têm, contado uma vez; os kernels, que são cópias deste processo, já nascem com ele."""
+
+
 def main():
     """Lê a linha de comando e serve."""
     parser = argparse.ArgumentParser()
@@ -34,6 +47,7 @@ def main():
     parser.add_argument("modulos", nargs="*")
     options = parser.parse_args()
     import_all(options.modulos)
+    INVENTORY.extend(GUARD["take_inventory"]())
     if options.uma_vez:
         serve_one(Client(options.endereco))
     else:
@@ -51,6 +65,8 @@ def import_all(names):
             loaded = importlib.import_module(module)
             if name:
                 getattr(loaded, name)
+    if torch := sys.modules.get("torch"):
+        torch.testing.assert_close(torch.zeros(1), torch.zeros(1))  # a primeira comparação carrega o sympy
 
 
 def serve(address):
@@ -157,29 +173,23 @@ def prepare_kernel(connection, plan, keep):
     app = IPKernelApp.instance(ignore_cwd=True, capture_fd_output=False)
     app.config.HistoryManager.enabled = False
     app.initialize(["-f", plan["connection_file"]])
-    guard, sealing = _private("guard.py"), _private("sealing.py")
-    key = bytes.fromhex(plan["key"])
-    guard["install"](connection, key, sealing["seal"], sealing["unseal"], app.shell.user_ns, plan["seed"])
+    key, seal, unseal = bytes.fromhex(plan["key"]), SEALING["seal"], SEALING["unseal"]
+    GUARD["install"](INVENTORY, connection, key, seal, unseal, app.shell.user_ns, plan["seed"])
+    _forget()
+    return app
+
+
+def _forget():
+    """Tira este pacote do alcance da entrega: quem alcança uma função alcança o que ela usa."""
+    for name in ("GUARD", "SEALING", "INVENTORY"):
+        del globals()[name]
     for name in [name for name in sys.modules if name.partition(".")[0] == "grading"]:
         del sys.modules[name]
-    return app
 
 
 def _last(plan):
     """O projeto e a pasta da entrega vêm por último: nela não há como esconder uma biblioteca."""
     return [str(Path(__file__).parents[1]), plan["sandbox"]["folder"]]
-
-
-def _private(name):
-    """Executa um arquivo deste pacote num espaço de nomes que não aparece em ``sys.modules``."""
-    path = Path(__file__).with_name(name)
-    space = {"__name__": "guarda", "__builtins__": dict(vars(builtins))}
-    exec(compile(SOURCES[name], str(path), "exec"), space)  # noqa: S102
-    return space
-
-
-SOURCES = {name: Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("guard.py", "sealing.py")}
-"""Lidos antes do isolamento, de onde este pacote não se vê."""
 
 
 def _release_files(keep):
