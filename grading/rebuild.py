@@ -96,14 +96,11 @@ def _read_regular_file(path):
         _require_regular(os.lstat(path))
         with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
             _require_regular(os.fstat(file.fileno()))  # entre uma chamada e a outra o arquivo pode ter sido trocado
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES)
     except FileNotFoundError:
         raise UnreadableError("O caderno não está na entrega.") from None
     except OSError as error:
         raise UnreadableError(f"O arquivo do caderno não pôde ser aberto: {error.strerror}.") from None
-    if len(data) > MAX_BYTES:
-        raise UnreadableError(f"O arquivo tem mais de {MAX_BYTES // 10**6} MB. Apague as saídas e entregue de novo.")
-    return data
 
 
 def _require_regular(status):
