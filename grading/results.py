@@ -58,12 +58,15 @@ class Source:
         name: o nome do caderno, sem ``.ipynb``.
         notebook: o texto JSON do caderno: respostas trocadas pelo espaço em branco, testes inteiros.
         files: os outros arquivos da lição, como pares de caminho relativo e conteúdo; valem sobre os da entrega.
+        distributed: o texto JSON do caderno que o estudante recebeu, sem a parte oculta dos testes; é o que diz se ele
+            mudou o texto de um teste.
     """
 
     lesson: str
     name: str
     notebook: str
     files: tuple[tuple[str, bytes], ...] = ()
+    distributed: str = ""
 
 
 @dataclass(frozen=True)
