@@ -257,7 +257,7 @@ def _bubblewrap(space):
     for source, target in visible:
         command += ["--ro-bind", source, target]
     for folder, size in _in_memory(space).items():
-        command += ["--size", str(size), "--tmpfs", folder]
+        command += ["--perms", "1777", "--size", str(size), "--tmpfs", folder]
     return [*command, "--bind", str(space.channel), CHANNEL, "--remount-ro", "/dev", "--remount-ro", "/", *_WAIT]
 
 
