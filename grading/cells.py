@@ -94,6 +94,47 @@ _HELPER_CANARIES = {
 }
 
 
+DEMONSTRATION = "demonstracao"
+"""A etiqueta com que o professor diz que uma célula de aula só mostra algo, e que nada depende dela."""
+
+
+def skippable(notebook, reference):
+    """As demonstrações da aula que a correção não precisa executar.
+
+    Uma célula com a etiqueta ``DEMONSTRATION``, que o estudante não mudou e da qual nenhuma das que serão executadas
+    depois usa um nome. Na dúvida (uma célula que não se consegue ler, por exemplo), tudo é executado.
+
+    Args:
+        notebook: o caderno reconstruído.
+        reference: o da fonte.
+
+    Returns:
+        O conjunto dos ids delas.
+    """
+    texts = {cell.id: cell.source for cell in reference.cells if DEMONSTRATION in cell.metadata.get("tags", ())}
+    used, skipped = set(), set()
+    for cell in reversed(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        try:
+            symbols = _symbols(cell.source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return set()
+        if texts.get(cell.id) == cell.source and not used & set(_names(cell.source)):
+            skipped.add(cell.id)
+        else:
+            used |= symbols
+    return skipped
+
+
+def _symbols(source):
+    """Todos os nomes que aparecem num texto, e os textos que poderiam ser um."""
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return found.union(*(text.split() for text in texts))
+
+
 def _parse(source, name):
     tree = ast.parse(TransformerManager().transform_cell(source), name)
     return ast.fix_missing_locations(_Comparisons().visit(tree))

@@ -17,7 +17,7 @@ import nbformat
 from nbformat.v4 import new_output
 from nbgrader.utils import determine_grade, is_grade, is_solution, is_task
 
-from .cells import canaries, compile_test
+from .cells import canaries, compile_test, skippable
 from .kernels import Kernel, KernelError, Pool, imported_modules
 from .nota import ESCAPES, explain_error
 from .outputs import clean_markdown
@@ -35,6 +35,8 @@ SENTENCES = {
     State.KERNEL_DIED: "O Python caiu durante esta célula: foi encerrado pelo código ou por um erro de memória.",
     State.TAMPERED: "O código da entrega mexeu no que confere as respostas. O professor vai olhar.",
 }
+
+SKIPPED = "[demonstração da aula, de que nenhuma resposta depende: não é executada na correção]\n"
 
 _FLAG_SENTENCES = {
     "quadros": "Durante um teste, o código tentou olhar a pilha de chamadas ({detail}), onde está o teste.",
@@ -72,7 +74,7 @@ def grade(submission, source, settings):
     with tempfile.TemporaryDirectory(prefix="entrega-") as folder:
         copied = _copy_files(submission.folder, source, Path(folder))
         flags = [*shadowing_files(copied), *suspicious_names(_student_cells(notebook))]
-        run = _Run(notebook, settings, Path(folder))
+        run = _Run(notebook, skippable(notebook, reference), settings, Path(folder))
         try:
             run.execute()
         except (KernelError, IsolationError) as error:
@@ -94,9 +96,9 @@ def grade(submission, source, settings):
 class _Run:
     """A execução de um caderno reconstruído, com quantos kernels forem precisos."""
 
-    def __init__(self, notebook, settings, folder):
+    def __init__(self, notebook, skipped, settings, folder):
         self.tampered = False
-        self._notebook, self._settings, self._folder = notebook, settings, folder
+        self._notebook, self._skipped, self._settings, self._folder = notebook, skipped, settings, folder
         self._deadline = time.monotonic() + settings.total_seconds
         self._kernel = None
         self._done = []
@@ -139,6 +141,9 @@ class _Run:
     def _run(self, cell):
         seconds = self._seconds()
         if seconds <= 0 or not cell.source.strip():
+            return
+        if cell.id in self._skipped:
+            cell.outputs = [new_output("stream", name="stdout", text=SKIPPED)]
             return
         kernel = self._ready_kernel()
         execution = kernel.execute(cell.source, seconds)

@@ -7,6 +7,8 @@ from collections import Counter
 
 from nbgrader.utils import is_grade, is_solution
 
+from grading.cells import DEMONSTRATION
+
 LECTURE_LINES = 15
 GRADED_LINES = 25
 """Quantas linhas uma célula de código mostra ao estudante: da aula e avaliada."""
@@ -160,7 +162,7 @@ def stored_outputs(notebook):
         for output in cell.outputs:
             if output.output_type == "error" or output.get("name") == "stderr":
                 yield f"{cell.id}: a saída gravada tem um erro ou um aviso"
-        if cell.metadata.get("tags") or re.search("NBVAL|PYTEST_VALIDATE", cell.source):
+        if set(cell.metadata.get("tags", ())) - {DEMONSTRATION} or re.search("NBVAL|PYTEST_VALIDATE", cell.source):
             yield f"{cell.id}: as marcas que tiram uma célula da conferência não são usadas aqui"
 
 

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
 
-from grading.cells import COMPARE, canaries, compile_test, visible_part
+from grading.cells import COMPARE, DEMONSTRATION, canaries, compile_test, skippable, visible_part
 
 
 def cell(source):
@@ -70,3 +70,37 @@ def test_the_cell_read_from_a_file_compiles_the_same(tmp_path):
     path = tmp_path / "a.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell(HIDDEN)]), path)
     assert compile_test(nbformat.read(path, 4).cells[0])["code"].co_names == compile_test(cell(HIDDEN))["code"].co_names
+
+
+def lecture(cell_id, source, *tags):
+    return new_code_cell(source, id=cell_id, metadata={"tags": list(tags)})
+
+
+@pytest.mark.parametrize(
+    ("after", "changed", "skipped"),
+    [
+        ("print(1)", False, {"demo"}),
+        ("print(total)", False, set()),
+        ("globals()['total']", False, set()),
+        ("print(1)", True, set()),
+        ("print(", False, set()),
+    ],
+    ids=["ninguém usa", "alguém usa", "alguém usa pelo nome", "o estudante mudou", "não se lê"],
+)
+def test_a_demonstration_is_skipped_only_when_nothing_can_depend_on_it(after, changed, skipped):
+    demo = lecture("demo", "total = sum(range(10**9))", DEMONSTRATION)
+    reference = nbformat.v4.new_notebook(cells=[demo])
+    rebuilt = lecture("demo", "total = 1", DEMONSTRATION) if changed else demo
+    notebook = nbformat.v4.new_notebook(cells=[rebuilt, lecture("a", after)])
+    assert skippable(notebook, reference) == skipped
+
+
+def test_an_ordinary_lecture_cell_is_never_skipped():
+    notebook = nbformat.v4.new_notebook(cells=[lecture("aula", "total = 1"), lecture("fim", "print(1)")])
+    assert skippable(notebook, notebook) == set()
+
+
+def test_a_demonstration_that_only_another_one_uses_is_skipped_too():
+    cells = [lecture("a", "total = 1", DEMONSTRATION), lecture("b", "half = total / 2", DEMONSTRATION)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    assert skippable(notebook, notebook) == {"a", "b"}
