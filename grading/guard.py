@@ -43,6 +43,9 @@ WATCHED = {
 }
 """Os pacotes em que os testes se apoiam para comparar valores."""
 
+CHANGED_BY_JUPYTER = {"input", "exit", "quit", "display", "get_ipython", "getpass"}
+"""Nomes que o próprio kernel troca a cada célula."""
+
 FRAMES = {"sys._getframe", "sys._current_frames", "sys._current_exceptions"}
 FRAME_ATTRIBUTES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 MEMORY = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.addaudithook"}
@@ -64,16 +67,16 @@ CLOCKS = [value for name, value in vars(signal).items() if name.startswith("ITIM
 BUILTINS = dict(vars(builtins))
 INSTALLED = tuple({sys.prefix, sys.base_prefix, dirname(linecache.__file__)})
 modules, addaudithook, get_frame, manual_seed = sys.modules, sys.addaudithook, sys._getframe, random.seed
-main_thread, process = get_ident(), getpid()
 
 # As propriedades de uma classe, lidas sem passar pela metaclasse, que pode ser da entrega.
 mro_of, contents_of, flags_of = (vars(type)[name].__get__ for name in ("__mro__", "__dict__", "__flags__"))
 
 
-def install(connection, key, seal, unseal, namespace, seed):
+def install(inventory, connection, key, seal, unseal, namespace, seed):
     """Põe a guarda no lugar, antes de qualquer código da entrega.
 
     Args:
+        inventory: o de ``take_inventory``, que o processo aquecido já fez.
         connection: por onde vêm os testes e voltam as respostas (``multiprocessing.connection.Connection``).
         key: a chave das mensagens; depois desta função só a guarda a tem.
         seal, unseal: as funções de ``grading.sealing``, também de um espaço de nomes à parte.
@@ -81,7 +84,8 @@ def install(connection, key, seal, unseal, namespace, seed):
         seed: a semente dos sorteios, no começo e antes de cada teste.
     """
     spaces = {id(vars(module)) for module in modules.values() if isinstance(module, ModuleType)}
-    original_modules, functions, methods = take_inventory()
+    original_modules, functions, methods = inventory
+    main_thread, process = get_ident(), getpid()
     testing, testing_code = modules.get("llmdefinitions.testing"), None
     if testing:
         testing_code = compile("".join(linecache.getlines(testing.__file__)), testing.__file__, "exec")
@@ -322,7 +326,8 @@ def take_inventory():
     }
     functions, classes = [], set()
     for name, module in watched.items():
-        values = [(key, value) for key, value in vars(module).items() if callable(value)]
+        names = vars(module).keys() - CHANGED_BY_JUPYTER
+        values = [(key, vars(module)[key]) for key in sorted(names) if callable(vars(module)[key])]
         functions.append((name, vars(module), values, set(vars(module))))
         classes |= {value for _, value in values if isinstance(value, type) and flags_of(value) & HEAP_TYPE}
     methods = []

@@ -1,7 +1,7 @@
 """O lado do professor: de ``solutions/LIÇÃO`` aos cadernos com que as entregas são reconstruídas.
 
 Quem prepara os cadernos são os preprocessadores do nbgrader, na ordem e com a configuração de ``nbgrader
-generate_assignment``. A fonte para antes dos que tiram a parte oculta dos testes; o caderno distribuído passa por todos.
+generate_assignment``. A fonte não passa pelos que tiram a parte oculta dos testes; o caderno distribuído, por todos.
 """
 
 import json

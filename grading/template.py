@@ -1,8 +1,9 @@
 """O processo aquecido: importa uma vez as bibliotecas pesadas e, para cada entrega, se duplica num kernel isolado.
 
 Importar o PyTorch e o pandas custa alguns segundos; duplicar um processo que já os importou, milésimos. Este processo
-tem uma só linha de execução e nunca vê uma entrega: cada conexão que aceita vira dois filhos, um que entra no isolamento
-e espera, e o filho dele, que é o kernel. A conexão fica com o kernel, e é por ela que a guarda recebe os testes.
+tem uma só linha de execução e nunca vê uma entrega: cada conexão que aceita vira dois filhos, um que entra no
+isolamento e espera, e o filho dele, que é o kernel. A conexão fica com o kernel, e é por ela que a guarda recebe os
+testes.
 
 Onde duplicar não é possível (Windows, macOS), o mesmo arquivo serve, com ``--uma-vez``, a um kernel só: ele se liga a
 quem o iniciou, importa tudo e espera a sua entrega.
@@ -26,6 +27,19 @@ from grading import sandbox
 READY = b"pronto"
 
 
+def _private(name):
+    """Executa um arquivo deste pacote num espaço de nomes que não aparece em ``sys.modules``."""
+    path = Path(__file__).with_name(name)
+    space = {"__name__": "guarda", "__builtins__": dict(vars(builtins))}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)  # noqa: S102
+    return space
+
+
+GUARD, SEALING = _private("guard.py"), _private("sealing.py")
+INVENTORY = []
+"""O que as bibliotecas têm, contado uma vez; os kernels, que são cópias deste processo, já nascem com ele."""
+
+
 def main():
     """Lê a linha de comando e serve."""
     parser = argparse.ArgumentParser()
@@ -34,6 +48,7 @@ def main():
     parser.add_argument("modulos", nargs="*")
     options = parser.parse_args()
     import_all(options.modulos)
+    INVENTORY.extend(GUARD["take_inventory"]())
     if options.uma_vez:
         serve_one(Client(options.endereco))
     else:
@@ -51,17 +66,20 @@ def import_all(names):
             loaded = importlib.import_module(module)
             if name:
                 getattr(loaded, name)
+    if torch := sys.modules.get("torch"):
+        torch.testing.assert_close(torch.zeros(1), torch.zeros(1))  # a primeira comparação carrega o sympy
 
 
 def serve(address):
     """Atende conexões até que a entrada padrão se feche, o que acontece quando quem iniciou este processo termina."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # o sistema recolhe os filhos que terminam
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(64)
         sys.stdout.buffer.write(READY + b"\n")
         sys.stdout.buffer.flush()
         while True:
-            readable, _, _ = select.select([listener, sys.stdin], [], [], 1)
+            readable, _, _ = select.select([listener, sys.stdin], [], [])
             if sys.stdin in readable:
                 return
             if listener in readable:
@@ -70,13 +88,11 @@ def serve(address):
                     listener.close()
                     attend(Connection(client.detach()))
                 client.close()
-            with suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
 
 
 def attend(connection):
     """No primeiro filho: entra no isolamento, cria o kernel e espera por ele. Não retorna."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         plan = json.loads(connection.recv_bytes())
         sandbox.enter(plan["sandbox"])
@@ -157,29 +173,23 @@ def prepare_kernel(connection, plan, keep):
     app = IPKernelApp.instance(ignore_cwd=True, capture_fd_output=False)
     app.config.HistoryManager.enabled = False
     app.initialize(["-f", plan["connection_file"]])
-    guard, sealing = _private("guard.py"), _private("sealing.py")
-    key = bytes.fromhex(plan["key"])
-    guard["install"](connection, key, sealing["seal"], sealing["unseal"], app.shell.user_ns, plan["seed"])
+    key, seal, unseal = bytes.fromhex(plan["key"]), SEALING["seal"], SEALING["unseal"]
+    GUARD["install"](INVENTORY, connection, key, seal, unseal, app.shell.user_ns, plan["seed"])
+    _forget()
+    return app
+
+
+def _forget():
+    """Tira este pacote do alcance da entrega: quem alcança uma função alcança o que ela usa."""
+    for name in ("GUARD", "SEALING", "INVENTORY"):
+        del globals()[name]
     for name in [name for name in sys.modules if name.partition(".")[0] == "grading"]:
         del sys.modules[name]
-    return app
 
 
 def _last(plan):
     """O projeto e a pasta da entrega vêm por último: nela não há como esconder uma biblioteca."""
     return [str(Path(__file__).parents[1]), plan["sandbox"]["folder"]]
-
-
-def _private(name):
-    """Executa um arquivo deste pacote num espaço de nomes que não aparece em ``sys.modules``."""
-    path = Path(__file__).with_name(name)
-    space = {"__name__": "guarda", "__builtins__": dict(vars(builtins))}
-    exec(compile(SOURCES[name], str(path), "exec"), space)  # noqa: S102
-    return space
-
-
-SOURCES = {name: Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("guard.py", "sealing.py")}
-"""Lidos antes do isolamento, de onde este pacote não se vê."""
 
 
 def _release_files(keep):

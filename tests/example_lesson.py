@@ -2,13 +2,16 @@
 
 import shutil
 
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config, PyFileConfigLoader
+
 from scripts.nova_licao import SOLUTION, graded, lesson_cells, write_notebook
 
 from .conftest import ROOT
 
 NAME = "99_exemplo"
 
-__all__ = ["NAME", "SOLUTION", "cells", "find", "graded", "write_course", "write_notebook"]
+__all__ = ["NAME", "SOLUTION", "cells", "course_directory", "find", "graded", "write_course", "write_notebook"]
 
 
 def cells():
@@ -27,3 +30,10 @@ def write_course(folder):
         shutil.copy(ROOT / name, folder / name)
     write_notebook(folder / "solutions" / NAME / f"{NAME}.ipynb", cells())
     return folder
+
+
+def course_directory(folder):
+    """O ``CourseDirectory`` de um curso, com a configuração que está na pasta dele."""
+    path = folder / "nbgrader_config.py"
+    config = PyFileConfigLoader(path.name, path=str(folder)).load_config() if path.exists() else Config()
+    return CourseDirectory(config=config, root=str(folder))

@@ -11,24 +11,15 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.api import Gradebook
-from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task
-from traitlets.config import Config, PyFileConfigLoader
 
 from grading.source import prepare_source
 
 from . import example_lesson
 from .conftest import ROOT
-from .example_lesson import NAME, find, graded
+from .example_lesson import NAME, course_directory, find, graded
 
 LESSON_03 = "03_preparacao_dos_dados"
-
-
-def course_directory(folder):
-    """O ``CourseDirectory`` de um curso, com a configuração que está na pasta dele."""
-    path = folder / "nbgrader_config.py"
-    config = PyFileConfigLoader(path.name, path=str(folder)).load_config() if path.exists() else Config()
-    return CourseDirectory(config=config, root=str(folder))
 
 
 def generate(course, lesson):
