@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmdefinitions.command import PortugueseCommand, run_command
+from llmdefinitions.sources import local_folder
 
 from .batch import find_submissions, grade_all
 from .gradebook import GradebookError, GradebookWriter
@@ -40,12 +41,12 @@ class Course(NbGrader):
 
     def __init__(self, folder):
         super().__init__()
+        self.log.disabled = True  # o que há a dizer está na tabela, em português
         self.folder = folder
         try:
             self.initialize([], root=str(folder))
         except Exception as error:  # o arquivo de configuração é um programa do professor
             raise _config_error(folder, error) from error
-        self.log.setLevel("CRITICAL")  # o que há a dizer está na tabela, em português
 
     def init_syspath(self):
         sys.path.insert(0, str(self.folder))
@@ -121,8 +122,9 @@ def command(licao, curso, aluno, processos, tempo_celula, tempo_total, memoria, 
             memory_mb=memoria,
             isolation=best_level(isolamento_minimo),
             environment=tuple(kernel_environment().items()),
+            readable=(local_folder().resolve(),) if os.environ.get("LLMDEFINITIONS_DADOS") else (),
         )
-        results, missing = _grade(course.coursedir, submissions, sources, settings, processos or _processors())
+        results, missing, lost = _grade(course.coursedir, submissions, sources, settings, processos or _processors())
     except (GradebookError, IsolationError, KernelError) as error:
         raise click.ClickException(str(error)) from error
     console = _console()
@@ -131,6 +133,8 @@ def command(licao, curso, aluno, processos, tempo_celula, tempo_total, memoria, 
     if missing:
         console.print(f"Interrompido: faltam {missing} de {len(submissions)} entregas. As que estão na tabela valem.")
         raise KeyboardInterrupt
+    if lost:
+        raise click.ClickException(f"Não pude gravar a correção de: {plain(', '.join(lost))}. O motivo está acima.")
 
 
 def _folder(name):
@@ -150,7 +154,7 @@ def _find(coursedir, lesson, students):
 
 
 def _grade(coursedir, submissions, sources, settings, processes):
-    """Corrige e grava; devolve os resultados e quantas entregas ficaram por corrigir."""
+    """Corrige e grava; devolve os resultados, quantas entregas ficaram por corrigir e as que não deu para gravar."""
     notebooks = [nbformat.reads(source.notebook, as_version=4) for source in sources]
     by_student = {submission.student: submission for submission in submissions}
     pending, written = defaultdict(list), []
@@ -172,7 +176,7 @@ def _grade(coursedir, submissions, sources, settings, processes):
             except KeyboardInterrupt:
                 pass
     written.sort(key=lambda result: (result.student, result.name))
-    return written, len(submissions) - len(written) // len(sources)
+    return written, len(submissions) - len(written) // len(sources), writer.lost
 
 
 def _console():
@@ -260,7 +264,7 @@ def _sentences(result, details):
     for flag in result.flags:
         yield flag.sentence
     for cell in result.cells:
-        if cell.sentence and (details or cell.state not in SCORED):
+        if cell.sentence not in ("", result.sentence) and (details or cell.state not in SCORED):
             yield f"{cell.grade_id}, {cell.state}: {cell.sentence}"
     if details:
         yield from (change.sentence for change in result.changes)

@@ -47,12 +47,16 @@ class GradebookWriter:
     Args:
         coursedir: o ``nbgrader.coursedir.CourseDirectory`` do curso, já configurado.
 
+    Attributes:
+        lost: os alunos cuja correção não pôde ser gravada.
+
     Raises:
         GradebookError: ao abrir, se a base de notas não pode ser usada.
     """
 
     def __init__(self, coursedir):
         self.coursedir = coursedir
+        self.lost = []
         self._files = {}
 
     def __enter__(self):
@@ -185,6 +189,7 @@ class GradebookWriter:
         return penalty and min(max(penalty, 0), notebook.score)
 
     def _give_up(self, submission, results, error):
+        self.lost.append(submission.student)
         sentence = f"A correção não pôde ser gravada: {_reason(error)}"
         failed = [replace(one, state=State.INFRASTRUCTURE, sentence=sentence, notebook="") for one in results]
         try:
