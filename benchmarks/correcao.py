@@ -1,8 +1,8 @@
 """Mede ``corrigir`` ao lado de ``nbgrader autograde``, nas mesmas entregas e na mesma execução.
 
-Duas lições: a de amostra de ``scripts/nova_licao.py``, que importa o PyTorch e quase não calcula (o que se mede é o custo
-de corrigir), e a 03, inteira, em que as células da aula também custam. As entregas alternam a resposta certa e o caderno
-em branco. Depois, com a lição de amostra, a memória de cada processo com poucas e com muitas entregas.
+Duas lições: a de amostra de ``scripts/nova_licao.py``, que importa o PyTorch e quase não calcula (o que se mede é o
+custo de corrigir), e a 03, inteira, em que as células da aula também custam. As entregas alternam a resposta certa e o
+caderno em branco. Depois, com a lição de amostra, a memória de cada processo com poucas e com muitas entregas.
 
 Uso: ``python benchmarks/correcao.py``; ``--help`` mostra as opções. Imprime tabelas e grava
 ``resultados/benchmarks/correcao.json``.
