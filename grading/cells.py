@@ -1,0 +1,117 @@
+"""As células de teste como a guarda as recebe: compiladas, e só elas."""
+
+import ast
+import random
+import symtable
+
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode
+from nbgrader.preprocessors import ClearHiddenTests
+
+COMPARE = "__comparar__"
+"""O nome com que um teste compilado chama a comparação da guarda."""
+
+
+def compile_test(cell):
+    """Compila uma célula de teste.
+
+    Args:
+        cell: a célula da fonte, com a parte oculta.
+
+    Returns:
+        Um dicionário para ``marshal``: ``code``, o que executar; ``last``, a última expressão (o nbgrader toma um
+        número ali por crédito parcial) ou ``None``; ``keep``, os nomes que a parte visível define; ``compare``, o nome com
+        que o código chama a comparação da guarda.
+
+    Raises:
+        SyntaxError: se a célula do professor não é Python.
+    """
+    name = f"<teste {cell.metadata.nbgrader.grade_id}>"
+    tree = _parse(cell.source, name)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    if last is not None and cell.source.rstrip().endswith(";"):
+        tree.body.append(last)  # o IPython não mostra uma expressão seguida de ponto e vírgula
+        last = None
+    return {
+        "code": compile(tree, name, "exec"),
+        "last": last and compile(ast.Expression(last.value), name, "eval"),
+        "keep": _names(visible_part(cell)),
+        "compare": COMPARE,
+    }
+
+
+def visible_part(cell):
+    """O texto de uma célula de teste sem a parte oculta, como o estudante a recebe."""
+    copy = NotebookNode(cell_type="code", source=cell.source, metadata=cell.metadata)
+    return ClearHiddenTests().preprocess_cell(copy, {}, 0)[0].source
+
+
+def canaries(modules):
+    """Conferências de resultado conhecido, com valores sorteados.
+
+    Args:
+        modules: os nomes dos módulos que as células de teste importam.
+
+    Returns:
+        Uma lista de pares ``(código compilado, se deve passar)``; cada conferência vem duas vezes, certa e errada.
+    """
+    packages = {name.partition(".")[0] for name in modules}
+    templates = [*_CANARIES, *(one for name in packages for one in _HELPER_CANARIES.get(name, ()))]
+    one = random.SystemRandom().randrange(2, 10**6)
+    return [
+        (compile(_parse(template.format(one=one, other=other), "<canário>"), "<canário>", "exec"), one == other)
+        for template in templates
+        for other in (one, one + 1)
+    ]
+
+
+_CANARIES = (
+    "assert {one} == {other}",
+    "assert [{one}, 'a'] == [{other}, 'a'], 'listas'",
+    "if {one} != {other}:\n    raise ValueError('diferentes')",
+    "import math\nassert math.isclose({one}, {other})",
+    "import unittest\nunittest.TestCase().assertEqual({one}, {other})",
+)
+_HELPER_CANARIES = {
+    "numpy": (
+        "import numpy\nassert numpy.allclose([{one}.0], [{other}.0], rtol=0)",
+        "import numpy\nnumpy.testing.assert_allclose({one}.0, {other}.0, rtol=0)",
+        "import numpy\nnumpy.testing.assert_array_equal([{one}], [{other}])",
+    ),
+    "pandas": (
+        "import pandas\npandas.testing.assert_series_equal(pandas.Series([{one}]), pandas.Series([{other}]))",
+        "import pandas\nassert pandas.Series([{one}]).equals(pandas.Series([{other}]))",
+    ),
+    "torch": (
+        "import torch\nassert torch.equal(torch.tensor([{one}]), torch.tensor([{other}]))",
+        "import torch\nassert torch.allclose(torch.tensor([{one}.0]), torch.tensor([{other}.0]), rtol=0)",
+        "import torch\ntorch.testing.assert_close(torch.tensor([{one}]), torch.tensor([{other}]))",
+    ),
+    "llmdefinitions": (
+        "from llmdefinitions.testing import check_equal\ncheck_equal('canário', {one}, {other})",
+        "from llmdefinitions.testing import check\ncheck({one} == {other}, 'canário')",
+    ),
+}
+
+
+def _parse(source, name):
+    tree = ast.parse(TransformerManager().transform_cell(source), name)
+    return ast.fix_missing_locations(_Comparisons().visit(tree))
+
+
+class _Comparisons(ast.NodeTransformer):
+    """Faz ``a == b`` e ``a != b`` passarem pela comparação da guarda."""
+
+    def visit_Compare(self, node):
+        self.generic_visit(node)
+        if len(node.ops) != 1 or not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            return node
+        equal = ast.Constant(isinstance(node.ops[0], ast.Eq))
+        call = ast.Call(ast.Name(COMPARE, ast.Load()), [node.left, node.comparators[0], equal], [])
+        return ast.copy_location(call, node)
+
+
+def _names(source):
+    """Os nomes que um texto define no seu nível mais alto."""
+    symbols = symtable.symtable(TransformerManager().transform_cell(source), "<visível>", "exec").get_symbols()
+    return sorted(symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported())
