@@ -20,8 +20,8 @@ def compile_test(cell):
 
     Returns:
         Um dicionário para ``marshal``: ``code``, o que executar; ``last``, a última expressão (o nbgrader toma um
-        número ali por crédito parcial) ou ``None``; ``keep``, os nomes que a parte visível define; ``compare``, o nome com
-        que o código chama a comparação da guarda.
+        número ali por crédito parcial) ou ``None``; ``keep``, os nomes que a parte visível define; ``compare``, o nome
+        com que o código chama a comparação da guarda.
 
     Raises:
         SyntaxError: se a célula do professor não é Python.

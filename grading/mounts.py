@@ -78,7 +78,7 @@ def build_root(view):
     os.symlink("/proc/self/fd", f"{NEW}/dev/fd")
     for folder, size in view["in_memory"].items():
         os.makedirs(NEW + folder, exist_ok=True)
-        mount("tmpfs", NEW + folder, "tmpfs", NOSUID | NODEV, f"size={size},mode=755")
+        mount("tmpfs", NEW + folder, "tmpfs", NOSUID | NODEV, f"size={size},mode=1777")
     show(*view["channel"], read_only=False)
     os.mkdir(f"{NEW}/proc")
     mount("proc", f"{NEW}/proc", "proc", NOSUID | NODEV | NOEXEC)

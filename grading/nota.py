@@ -68,13 +68,13 @@ def explain(cell):
     """Diz, numa frase, por que uma célula de teste executada não ganhou todos os pontos."""
     for output in cell.outputs:
         if output.output_type == "error":
-            return _explain_error(output.ename, ESCAPES.sub("", output.evalue))
+            return explain_error(output.ename, ESCAPES.sub("", output.evalue))
         if output.output_type == "stream" and output.name == "stderr":
             return f"O teste escreveu na saída de erro, e isso conta como falha: {output.text.strip()}"
     return "Passou em parte das conferências."
 
 
-def _explain_error(name, value):
+def explain_error(name, value):
     match name:
         case "CheckError" | "LibraryUsedError" | "AssertionError":
             return value

@@ -35,8 +35,8 @@ LEVELS = ("nenhum", "limites", "espacos-de-nomes", "bubblewrap")
 HOME, FOLDER, ORIGIN, CHANNEL = "/home/estudante", "/entrega", "/origem", "/canal"
 """Dentro do isolamento: a pasta do usuário, a do caderno, a cópia do que foi entregue e a dos soquetes do kernel."""
 
-NOBODY = 61184
-"""Quem o root vira lá dentro: o primeiro dos números que o systemd reserva a usuários passageiros."""
+NOBODIES = range(61184, 65520)
+"""Quem o root vira lá dentro, um por entrega: os números que o systemd reserva a usuários passageiros."""
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
     0x20000,
@@ -257,7 +257,7 @@ def _bubblewrap(space):
     for source, target in visible:
         command += ["--ro-bind", source, target]
     for folder, size in _in_memory(space).items():
-        command += ["--size", str(size), "--tmpfs", folder]
+        command += ["--perms", "1777", "--size", str(size), "--tmpfs", folder]
     return [*command, "--bind", str(space.channel), CHANNEL, "--remount-ro", "/dev", "--remount-ro", "/", *_WAIT]
 
 
@@ -350,11 +350,12 @@ def _limit(plan):
 
 def _drop_privileges(plan, owned):
     if not plan["user_namespace"]:
+        nobody = NOBODIES[plan["pid"] % len(NOBODIES)]  # o limite de processos é contado por usuário
         for path in owned:
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+            os.chown(path, nobody, nobody, follow_symlinks=False)
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(nobody, nobody, nobody)
+        os.setresuid(nobody, nobody, nobody)
     else:
         for capability in range(64):
             _libc().prctl(_DROP_BOUND, capability, 0, 0, 0)

@@ -1,8 +1,9 @@
 """O processo aquecido: importa uma vez as bibliotecas pesadas e, para cada entrega, se duplica num kernel isolado.
 
 Importar o PyTorch e o pandas custa alguns segundos; duplicar um processo que já os importou, milésimos. Este processo
-tem uma só linha de execução e nunca vê uma entrega: cada conexão que aceita vira dois filhos, um que entra no isolamento
-e espera, e o filho dele, que é o kernel. A conexão fica com o kernel, e é por ela que a guarda recebe os testes.
+tem uma só linha de execução e nunca vê uma entrega: cada conexão que aceita vira dois filhos, um que entra no
+isolamento e espera, e o filho dele, que é o kernel. A conexão fica com o kernel, e é por ela que a guarda recebe os
+testes.
 
 Onde duplicar não é possível (Windows, macOS), o mesmo arquivo serve, com ``--uma-vez``, a um kernel só: ele se liga a
 quem o iniciou, importa tudo e espera a sua entrega.
@@ -71,13 +72,14 @@ def import_all(names):
 
 def serve(address):
     """Atende conexões até que a entrada padrão se feche, o que acontece quando quem iniciou este processo termina."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # o sistema recolhe os filhos que terminam
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(64)
         sys.stdout.buffer.write(READY + b"\n")
         sys.stdout.buffer.flush()
         while True:
-            readable, _, _ = select.select([listener, sys.stdin], [], [], 1)
+            readable, _, _ = select.select([listener, sys.stdin], [], [])
             if sys.stdin in readable:
                 return
             if listener in readable:
@@ -86,13 +88,11 @@ def serve(address):
                     listener.close()
                     attend(Connection(client.detach()))
                 client.close()
-            with suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
 
 
 def attend(connection):
     """No primeiro filho: entra no isolamento, cria o kernel e espera por ele. Não retorna."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         plan = json.loads(connection.recv_bytes())
         sandbox.enter(plan["sandbox"])
