@@ -1,23 +1,33 @@
 """A lição que as entregas de amostra respondem: pequena, rápida e com uma célula de cada tipo que o nbgrader tem.
 
-São 12 pontos que os testes dão e 10 que o professor dá.
+Os testes dão ``POINTS`` pontos; o professor, os outros até ``ALL_POINTS``.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbgrader.api import Gradebook
 
-from grading.results import State
+from grading.kernels import imported_modules, kernel_environment, warm_kernels
+from grading.results import Settings, State, Submission
+from grading.sandbox import best_level
 from grading.source import prepare_source
+from grading.worker import grade
 from tests.example_lesson import course_directory, graded, write_notebook
 from tests.example_lesson import write_course as write_example_course
 
 LESSON = "98_corpus"
-POINTS = 12
-DATA = "texto,rótulo\noi,0\ngrátis,1\n"
+POINTS, ALL_POINTS = 12, 22
+FILES = {"dados.csv": "texto,rótulo\noi,0\ngrátis,1\n", "figuras/legenda.txt": "Uma figura."}
+"""Os outros arquivos da lição."""
 
 SUM = """\
 def add(values):
@@ -96,7 +106,10 @@ def write_course(folder):
     """Monta um curso com a configuração deste, a lição de amostra e esta; devolve a pasta dele."""
     write_example_course(folder)
     write_notebook(folder / "solutions" / LESSON / f"{LESSON}.ipynb", cells())
-    (folder / "solutions" / LESSON / "dados.csv").write_text(DATA, encoding="utf-8")
+    for name, text in FILES.items():
+        path = folder / "solutions" / LESSON / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -114,7 +127,7 @@ class Entry:
         name: o nome dela e da pasta do estudante.
         sentence: o que ela é.
         write: recebe a pasta da entrega e o caderno distribuído, que pode alterar, e grava o que o estudante entregou.
-        earned: pontos que os testes dão; ``None`` se não há nota.
+        earned: pontos que os testes dão.
         state: o estado da entrega.
         changes: o ``kind`` de cada mudança que a reconstrução lista, sem repetição.
     """
@@ -122,7 +135,7 @@ class Entry:
     name: str
     sentence: str
     write: Callable
-    earned: float | None
+    earned: float
     state: State
     changes: frozenset[str]
 
@@ -148,6 +161,44 @@ def write_submissions(course, entries):
         folder = course / "submitted" / entry.name / LESSON
         folder.mkdir(parents=True)
         entry.write(folder, deepcopy(distributed))
+
+
+# --- Corrigir
+
+
+@contextmanager
+def grader(course):
+    """Enquanto o bloco dura, uma função que corrige com ``worker.grade`` a entrega desse nome, com kernels aquecidos."""
+    source = lesson_source(course)
+    settings = Settings(isolation=best_level("nenhum"), environment=tuple(kernel_environment().items()))
+    with warm_kernels(settings, imported_modules([nbformat.reads(source.notebook, as_version=4)])) as address:
+        warm = replace(settings, kernels=address)
+        yield lambda name: grade(Submission(name, LESSON, course / "submitted" / name / LESSON), source, warm)
+
+
+def nbgrader(course, *arguments, timeout=120):
+    """Um comando do nbgrader puro; devolve se deu certo a tempo."""
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": programs, "OMP_NUM_THREADS": "1"}
+    try:
+        process = subprocess.run(
+            ["nbgrader", *arguments], cwd=course, env=environment, capture_output=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return process.returncode == 0
+
+
+def plain_scores(course, name, timeout=120):
+    """As notas que ``nbgrader autograde`` dá a uma entrega: ``{grade_id: pontos}``, ou ``None`` se ele não consegue."""
+    if not nbgrader(course, "autograde", LESSON, "--student", name, timeout=timeout):
+        return None
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        submission = gradebook.find_submission_notebook(LESSON, LESSON, name)
+        return {score.name: score.auto_score for score in submission.grades}
+
+
+# --- Escrever uma entrega
 
 
 def find(notebook, grade_id):

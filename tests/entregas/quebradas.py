@@ -15,7 +15,7 @@ from .licao import LESSON, answer, collector, find, save
 BROKEN, entry = collector()
 """Todas, como ``Entry``."""
 
-UNREADABLE = {"earned": None, "state": State.UNREADABLE}
+UNREADABLE = {"earned": 0, "state": State.UNREADABLE}
 
 
 def path_in(folder):
@@ -195,3 +195,12 @@ def symbolic_link(folder, notebook):
 def named_pipe(folder, notebook):
     """Um FIFO: quem o abrisse para ler esperaria para sempre."""
     os.mkfifo(path_in(folder))
+
+
+@entry("arquivos no caminho")
+def files_in_the_way(folder, notebook):
+    """Um caderno certo, com um arquivo onde a lição tem uma pasta e uma pasta onde ela tem um arquivo."""
+    save(folder, answer(notebook))
+    (folder / "figuras").write_text("um arquivo", encoding="utf-8")
+    (folder / "dados.csv").mkdir()
+    (folder / "dados.csv" / "a.txt").write_text("uma pasta", encoding="utf-8")
