@@ -168,7 +168,7 @@ def write_submissions(course, entries):
 
 @contextmanager
 def grader(course):
-    """Enquanto o bloco dura, uma função que corrige com ``worker.grade`` a entrega desse nome, com kernels aquecidos."""
+    """Enquanto o bloco dura, uma função que corrige a entrega desse nome com ``worker.grade`` e kernels aquecidos."""
     source = lesson_source(course)
     settings = Settings(isolation=best_level("nenhum"), environment=tuple(kernel_environment().items()))
     with warm_kernels(settings, imported_modules([nbformat.reads(source.notebook, as_version=4)])) as address:
