@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 
-import nbformat
 import psutil
 from jupyter_client import BlockingKernelClient
-from nbformat.v4 import new_output, output_from_msg
 
+from .outputs import Outputs
 from .results import State
 from .sandbox import Sandbox, Space
 from .sealing import SealError, seal, unseal
@@ -335,7 +334,7 @@ class Kernel:
             Uma ``Execution``.
         """
         start = time.monotonic()
-        collected = _Outputs(self._settings.output_kb * 1024)
+        collected = Outputs(self._settings.output_kb * 1024)
         request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
         state = self._follow(request, collected, start + seconds)
         if state == State.TIMEOUT and self.alive:
@@ -427,29 +426,3 @@ class Kernel:
             self.broken_channel |= self.alive
         except (OSError, SealError, ValueError, SyntaxError):
             self.broken_channel = True
-
-
-class _Outputs:
-    """As saídas de uma célula, até um tamanho."""
-
-    def __init__(self, limit):
-        self.outputs, self._room = [], limit
-
-    def add(self, message):
-        """Acrescenta a saída de uma mensagem, se é uma saída e ainda cabe."""
-        if message["msg_type"] not in ("stream", "display_data", "execute_result", "error"):
-            return
-        try:
-            output = output_from_msg(message)
-            size = len(json.dumps(output))
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-            return  # mensagem que o próprio código da entrega montou
-        if self._room < 0:
-            return
-        self._room -= size
-        if self._room < 0:
-            self.outputs.append(new_output("stream", name="stdout", text="\n[o resto da saída foi cortado]\n"))
-        elif output.output_type == "stream" and self.outputs and self.outputs[-1].get("name") == output.name:
-            self.outputs[-1].text += output.text
-        else:
-            self.outputs.append(nbformat.from_dict(output))

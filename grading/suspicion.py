@@ -6,7 +6,7 @@ usam. O que os truques conseguem fazer é com ``grading.guard`` e ``grading.sand
 
 import ast
 import sys
-from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 from pathlib import PurePath
 
 from .results import Note
@@ -69,11 +69,12 @@ def shadowing_files(paths):
     Returns:
         Uma lista de ``Note``; não são graves, porque na correção as bibliotecas vêm antes da pasta da entrega.
     """
-    taken = {*sys.stdlib_module_names, *packages_distributions(), "sitecustomize", "usercustomize", "conftest"}
+    taken = {*sys.stdlib_module_names, "sitecustomize", "usercustomize", "conftest"}
     notes = []
     for path in map(PurePath, paths):
         name = path.parts[0].removesuffix(".py")
-        if name in taken and (len(path.parts) > 1 or path.suffix == ".py"):
+        importable = name.isidentifier() and (len(path.parts) > 1 or path.suffix == ".py")
+        if importable and (name in taken or find_spec(name)):
             sentence = f"O arquivo «{path}» tem o nome de uma biblioteca; na correção vale a biblioteca."
             notes.append(Note("arquivo_com_nome_de_biblioteca", sentence))
     return notes

@@ -20,6 +20,7 @@ from nbgrader.utils import determine_grade, is_grade, is_solution, is_task
 from .cells import canaries, compile_test
 from .kernels import Kernel, KernelError, Pool, imported_modules
 from .nota import ESCAPES, explain_error
+from .outputs import clean_markdown
 from .rebuild import UnreadableError, read_submission, rebuild
 from .results import CellResult, Note, Result, State
 from .sandbox import IsolationError
@@ -64,6 +65,10 @@ def grade(submission, source, settings):
         cells = _blank_results(reference, State.UNREADABLE, 0.0, str(error))
         return Result(**identity, state=State.UNREADABLE, sentence=str(error), cells=cells)
     notebook, changes = rebuild(source, submitted)
+    ours = {cell.source for cell in reference.cells}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source not in ours:
+            cell.source = clean_markdown(cell.source)
     with tempfile.TemporaryDirectory(prefix="entrega-") as folder:
         copied = _copy_files(submission.folder, source, Path(folder))
         flags = [*shadowing_files(copied), *suspicious_names(_student_cells(notebook))]
