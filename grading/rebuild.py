@@ -161,7 +161,7 @@ def clean(content):
 
 def _upgrade(content):
     try:
-        return nbformat.convert(nbformat.from_dict(content), 4)
+        return nbformat.reads(json.dumps(content), as_version=4)
     except Exception:  # o conversor supõe um caderno bem formado, e um malformado o derruba de muitas maneiras
         raise UnreadableError(
             "O caderno está num formato antigo e não pôde ser convertido. Abra-o no Jupyter, salve e entregue de novo."

@@ -14,10 +14,12 @@ class PortugueseCommand(click.Command):
     """Um comando do Click cuja ajuda sai em português."""
 
     def format_usage(self, ctx, formatter):
-        formatter.write_usage(ctx.command_path, "[OPÇÕES]", prefix="Uso: ")
+        arguments = [piece for parameter in self.params for piece in parameter.get_usage_pieces(ctx)]
+        formatter.write_usage(ctx.command_path, " ".join(["[OPÇÕES]", *arguments]), prefix="Uso: ")
 
     def format_options(self, ctx, formatter):
-        rows = [row for parameter in self.get_params(ctx) if (row := parameter.get_help_record(ctx))]
+        options = (parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option))
+        rows = [row for option in options if (row := option.get_help_record(ctx))]
         with formatter.section("Opções"):
             formatter.write_dl(rows)
 
@@ -94,6 +96,8 @@ def _explain_usage(error):
             return f"Não conheço a opção {error.option_name}."
         case click.BadOptionUsage():
             return f"A opção {error.option_name} está incompleta ou recebeu um valor que não aceita."
+        case click.MissingParameter() if error.param:
+            return f"Falta {error.param.human_readable_name}."
         case click.BadParameter() if error.param:
             return f"O valor dado a {error.param.opts[0]} não serve; esperava {_expected(error.param.type)}."
         case _:
@@ -101,6 +105,8 @@ def _explain_usage(error):
 
 
 def _expected(kind):
+    if isinstance(kind, click.Choice):
+        return f"um de: {', '.join(kind.choices)}"
     if not isinstance(kind, click.IntRange | click.FloatRange):
         return "um texto"
     number = "um número inteiro" if isinstance(kind, click.IntRange) else "um número"
