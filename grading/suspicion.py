@@ -73,8 +73,12 @@ def shadowing_files(paths):
     notes = []
     for path in map(PurePath, paths):
         name = path.parts[0].removesuffix(".py")
-        importable = name.isidentifier() and (len(path.parts) > 1 or path.suffix == ".py")
-        if importable and (name in taken or find_spec(name)):
+        if path.suffix == ".py" and name.isidentifier() and (name in taken or _is_installed(name)):
             sentence = f"O arquivo «{path}» tem o nome de uma biblioteca; na correção vale a biblioteca."
             notes.append(Note("arquivo_com_nome_de_biblioteca", sentence))
     return notes
+
+
+def _is_installed(name):
+    spec = find_spec(name)
+    return spec is not None and spec.origin is not None  # sem origem é uma pasta qualquer
