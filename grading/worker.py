@@ -270,8 +270,11 @@ def _student_cells(notebook):
 
 
 def _blank_results(reference, state, score, sentence):
+    """O resultado de cada célula avaliada de uma entrega que não chegou a ser executada."""
     return tuple(
         CellResult(_grade_id(cell), float(cell.metadata.nbgrader.points), score, state, sentence)
+        if _is_test(cell)
+        else CellResult(_grade_id(cell), float(cell.metadata.nbgrader.points), None, State.MANUAL)
         for cell in reference.cells
         if is_grade(cell) or is_task(cell)
     )
@@ -295,6 +298,9 @@ def _copy_files(origin, source, target):
                 copied.append(relative)
     for name, content in source.files:
         path = target / name
+        for ancestor in [*path.parents][: -len(target.parents) - 1]:
+            if ancestor.is_file():  # a entrega tem um arquivo onde a lição tem uma pasta
+                ancestor.unlink()
         if path.is_dir():
             shutil.rmtree(path)
         path.parent.mkdir(parents=True, exist_ok=True)
