@@ -199,7 +199,10 @@ class _Run:
     def _explain(self, report):
         if report.name == "MemoryError":
             return self._sentence(State.OUT_OF_MEMORY, 0)
-        return explain_error(report.name, ESCAPES.sub("", report.message)) or "A conferência não passou."
+        message = report.message.encode(
+            "utf-8", "replace"
+        ).decode()  # o que não é texto não cabe na base nem no caderno
+        return explain_error(report.name, ESCAPES.sub("", message)) or "A conferência não passou."
 
     def _record(self, cell, result):
         """Guarda o resultado e põe no caderno uma saída de que o nbgrader tira a mesma nota."""
