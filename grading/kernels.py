@@ -5,6 +5,7 @@ import json
 import marshal
 import os
 import queue
+import re
 import secrets
 import shutil
 import signal
@@ -382,6 +383,8 @@ class Kernel:
                 continue
             except Exception:  # noqa: S112 — o que o Jupyter não entende foi o código da entrega que mandou
                 continue
+            if not all(isinstance(message[part], dict) for part in ("parent_header", "content")):
+                continue
             if message["parent_header"].get("msg_id") != request:
                 continue
             if message["msg_type"] == "status" and message["content"].get("execution_state") == "idle":
@@ -392,8 +395,7 @@ class Kernel:
         memory = processes = 0
         for one in self._processes():
             with suppress(psutil.Error):
-                used = one.memory_info()
-                memory += used.rss - getattr(used, "shared", 0)
+                memory += _memory(one)
                 processes += 1
         return memory > self._settings.memory_mb * 2**20 or processes > self._settings.processes
 
@@ -426,3 +428,14 @@ class Kernel:
             self.broken_channel |= self.alive
         except (OSError, SealError, ValueError, SyntaxError):
             self.broken_channel = True
+
+
+def _memory(process):
+    """A memória de um processo, em bytes; no Linux, a que não é de arquivos, mesmo a que ele divide com outros."""
+    if sys.platform != "linux":
+        return process.memory_info().rss
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return 1024 * sum(map(int, re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", status, re.MULTILINE)))

@@ -27,6 +27,8 @@ from pathlib import Path
 
 import psutil
 
+from .seccomp import refuse_calls
+
 if sys.platform != "win32":
     import resource
 
@@ -323,6 +325,7 @@ def settle(plan):
         _drop_privileges(plan, [folder, home, *folder.rglob("*"), Path(plan["channel"])])
     if plan["level"] != "nenhum" and sys.platform == "linux":
         _prctl(_SET_DUMPABLE, 0)  # nem o próprio processo abre /proc/self/mem, e os filhos dele não o leem por fora
+        refuse_calls()
 
 
 def close_channel(plan):

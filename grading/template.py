@@ -173,6 +173,7 @@ def prepare_kernel(connection, plan, keep):
     app = IPKernelApp.instance(ignore_cwd=True, capture_fd_output=False)
     app.config.HistoryManager.enabled = False
     app.initialize(["-f", plan["connection_file"]])
+    app.shell.unobserve_all("exit_now")  # um exit() esquecido numa célula não derruba as seguintes
     key, seal, unseal = bytes.fromhex(plan["key"]), SEALING["seal"], SEALING["unseal"]
     GUARD["install"](INVENTORY, connection, key, seal, unseal, app.shell.user_ns, plan["seed"])
     _forget()

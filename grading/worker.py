@@ -199,7 +199,10 @@ class _Run:
     def _explain(self, report):
         if report.name == "MemoryError":
             return self._sentence(State.OUT_OF_MEMORY, 0)
-        return explain_error(report.name, ESCAPES.sub("", report.message)) or "A conferência não passou."
+        message = report.message.encode(
+            "utf-8", "replace"
+        ).decode()  # o que não é texto não cabe na base nem no caderno
+        return explain_error(report.name, ESCAPES.sub("", message)) or "A conferência não passou."
 
     def _record(self, cell, result):
         """Guarda o resultado e põe no caderno uma saída de que o nbgrader tira a mesma nota."""
@@ -270,8 +273,11 @@ def _student_cells(notebook):
 
 
 def _blank_results(reference, state, score, sentence):
+    """O resultado de cada célula avaliada de uma entrega que não chegou a ser executada."""
     return tuple(
         CellResult(_grade_id(cell), float(cell.metadata.nbgrader.points), score, state, sentence)
+        if _is_test(cell)
+        else CellResult(_grade_id(cell), float(cell.metadata.nbgrader.points), None, State.MANUAL)
         for cell in reference.cells
         if is_grade(cell) or is_task(cell)
     )
@@ -295,6 +301,9 @@ def _copy_files(origin, source, target):
                 copied.append(relative)
     for name, content in source.files:
         path = target / name
+        for ancestor in [*path.parents][: -len(target.parents) - 1]:
+            if ancestor.is_file():  # a entrega tem um arquivo onde a lição tem uma pasta
+                ancestor.unlink()
         if path.is_dir():
             shutil.rmtree(path)
         path.parent.mkdir(parents=True, exist_ok=True)
