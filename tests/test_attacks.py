@@ -134,7 +134,12 @@ def run_nbgrader(command, folder):
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [scripts / "nbgrader", command, LESSON], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [scripts / "nbgrader", command, LESSON],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -41,7 +41,9 @@ def answering(code="", **answers):
 
 def stealing(expression, code=""):
     """O ``total`` que sabe a resposta do teste visível e tira a do oculto da variável ``expected``, ao lado dele."""
-    return answering(code, total=f"def total(numbers):\n    return 6 if len(numbers) == 3 and sum(numbers) == 6 else {expression}")
+    return answering(
+        code, total=f"def total(numbers):\n    return 6 if len(numbers) == 3 and sum(numbers) == 6 else {expression}"
+    )
 
 
 # --- o caderno
@@ -75,7 +77,8 @@ def _duplicate(notebook):
 def _retype(notebook):
     for cell in graded_cells(notebook):
         cell.cell_type = "markdown"
-        del cell.outputs, cell.execution_count
+        cell.pop("outputs", None)
+        cell.pop("execution_count", None)
 
 
 def _change_points(notebook):
@@ -232,7 +235,7 @@ JUPYTER = [
             get_ipython().ast_transformers.append(Erase())
             """
         ),
-        kinds={"nome_suspeito"},
+        **TAMPERED,
     ),
     Attack(
         "compilador_trocado",
@@ -241,7 +244,11 @@ JUPYTER = [
             """\
             compiler = get_ipython().compile
             original = compiler.ast_parse
-            compiler.ast_parse = lambda source, *rest, **named: original("" if "Confere" in source else source, *rest, **named)
+
+            def parse(source, *rest, **named):
+                return original("" if "Confere" in source else source, *rest, **named)
+
+            compiler.ast_parse = parse
             """
         ),
     ),
@@ -388,7 +395,9 @@ OBJECTS = [
     Attack(
         "igual_sem_escrever_o_nome",
         "O mesmo objeto, com os nomes montados em tempo de execução.",
-        lazily("Anything = type('A', (), {'__' + 'eq__': lambda *_: True, '__' + 'ne__': lambda *_: False})", "Anything()"),
+        lazily(
+            "Anything = type('A', (), {'__' + 'eq__': lambda *_: True, '__' + 'ne__': lambda *_: False})", "Anything()"
+        ),
         kinds={"igualdade"},
     ),
     Attack(
@@ -452,15 +461,24 @@ OBJECTS = [
     ),
     Attack(
         "isinstance_trocado",
-        "Troca isinstance, para que um objeto igual a tudo passe por float.",
+        "Troca isinstance, para que um objeto que não é float passe por um.",
         answering(
-            "import builtins\nbuiltins.isinstance = lambda value, kind: True",
+            """\
+            import builtins
+
+            original = builtins.isinstance
+            builtins.isinstance = lambda value, kind: kind is float or original(value, kind)
+            """,
             mean="""\
-            class Anything(float):
-                __sub__ = lambda self, other: 0.0
+            class Anything:
+                def __float__(self):
+                    return 1.5
+
+                def __sub__(self, other):
+                    return 0.0
 
             def mean(numbers):
-                return Anything(1.5)
+                return Anything()
             """,
         ),
         **TAMPERED,
@@ -825,7 +843,9 @@ def look(frame):
 """
 
 READS = [
-    _thief("quadro_getframe", "Lê a variável do teste por sys._getframe.", "look(sys._getframe())", "import sys\n" + _LOOK),
+    _thief(
+        "quadro_getframe", "Lê a variável do teste por sys._getframe.", "look(sys._getframe())", "import sys\n" + _LOOK
+    ),
     _thief(
         "quadro_inspect",
         "Lê a variável do teste por inspect.currentframe.",
@@ -957,20 +977,6 @@ get_ipython().events.register("pre_run_cell", lambda *_: sys.setprofile(profile)
                     pass
         """,
     ),
-    _thief(
-        "quadro_do_bdb",
-        "Lê a variável do teste pelo quadro que o depurador guarda.",
-        "peek()",
-        "import bdb, sys\n"
-        + _LOOK
-        + """
-def peek():
-    debugger = bdb.Bdb()
-    debugger.set_trace()
-    sys.settrace(None)
-    return look(debugger.botframe)
-""",
-    ),
     _thief("variavel_global", "Lê a variável do teste entre as globais.", "globals()['expected']", kinds=()),
     _thief(
         "texto_da_celula",
@@ -1027,12 +1033,17 @@ peek.restype = ctypes.c_void_p
         """\
         import sys
         codes = []
-        sys.addaudithook(lambda event, values: codes.append(values[0]) if event == "exec" else None)
+
+        def keep(event, values):
+            if event == "exec" and "expected" in values[0].co_names:
+                codes.append(values[0])
+
+        sys.addaudithook(keep)
 
         def peek():
             for code in reversed(codes):
-                if "expected" in code.co_names and 4015 in code.co_consts:
-                    return 4015
+                if numbers := [value for value in code.co_consts if type(value) is int]:
+                    return numbers[0]
         """,
         kinds={"memoria"},
     ),
@@ -1040,20 +1051,21 @@ peek.restype = ctypes.c_void_p
         "resposta_no_filho",
         "Duplica o processo a cada chamada e, nos filhos, experimenta respostas até uma passar.",
         answering(
-            vowels="""\
+            mean="""\
             import os
 
-            def vowels(word):
-                for guess in range(7):
+            def mean(numbers):
+                if numbers == [1.0, 2.0]:
+                    return 1.5
+                for guess in range(1, 9):
                     child = os.fork()
                     if child == 0:
                         shell = get_ipython()
-                        hook = shell.displayhook
-                        shell.displayhook = lambda value: None
-                        type(shell).displayhook = property(lambda self: None)
-                        os._exit(0 if guess == 5 and word == "aeiou" or guess == 2 and word == "casa" else 1)
+                        shell.showtraceback = lambda *rest, **named: os._exit(1)
+                        shell.events.register("post_run_cell", lambda *rest: os._exit(0))
+                        return float(guess)
                     if os.waitpid(child, 0)[1] == 0:
-                        return guess
+                        return float(guess)
             """
         ),
         kinds={"processos"},
