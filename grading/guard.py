@@ -26,8 +26,28 @@ from os import _exit, getpid
 from os.path import dirname
 from types import FunctionType, ModuleType
 
-TRIGGER, SIGNAL = "correcao.celula", "correcao.sinal"
-"""Os eventos de auditoria com que a correção pede um teste e com que ``signal.signal`` passa pela guarda."""
+TRIGGER, SIGNAL, COMPARE = "correcao.celula", "correcao.sinal", "correcao.comparar"
+"""Os eventos de auditoria com que a correção pede um teste e com que as funções de ``REACHABLE`` chegam à guarda."""
+
+REACHABLE = """
+def set_signal(number, handler):
+    box = [handler]
+    audit("correcao.sinal", number, box)
+    return box[0]
+
+def compare(one, other, equal):
+    box = [one, other, equal]
+    audit("correcao.comparar", box)
+    return box[0]
+
+def without_frame(handler):
+    return lambda number, _: handler(number, None)
+
+def import_module(name, globals=None, locals=None, fromlist=(), level=0):
+    module = original(name, globals, locals, fromlist, level)
+    return own_testing if own_testing and fromlist and name == "llmdefinitions.testing" else module
+"""
+"""As funções que a entrega alcança, num espaço de nomes à parte: uma função leva ao seu ``__globals__``."""
 
 WATCHED = {
     "builtins",
@@ -70,6 +90,7 @@ CLOCKS = [value for name, value in vars(signal).items() if name.startswith("ITIM
 BUILTINS = dict(vars(builtins))
 INSTALLED = tuple({sys.prefix, sys.base_prefix, dirname(linecache.__file__)})
 modules, addaudithook, get_frame, manual_seed = sys.modules, sys.addaudithook, sys._getframe, random.seed
+audit = sys.audit
 
 # As propriedades de uma classe, lidas sem passar pela metaclasse, que pode ser da entrega.
 mro_of, contents_of, flags_of = (vars(type)[name].__get__ for name in ("__mro__", "__dict__", "__flags__"))
@@ -117,6 +138,8 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         if event == TRIGGER:
             if not status["busy"] and get_ident() == main_thread:
                 answer()
+        elif event == COMPARE:
+            arguments[0][0] = compare(*arguments[0])
         elif (event in CHECKED or event == SIGNAL or event.startswith("ctypes.")) and not status["inside"]:
             status["inside"] = True
             try:
@@ -184,7 +207,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         if callable(handler) and not is_library(caller):
             if status["busy"]:
                 refuse("quadros", "signal.signal")
-            box[0] = set_handler(number, lambda number, _: handler(number, None))
+            box[0] = set_handler(number, reachable("without_frame")(handler))
         else:
             box[0] = set_handler(number, handler if callable(handler) else int(handler))
 
@@ -210,13 +233,13 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         swapped = restore()
         private = dict(BUILTINS)
         own_testing = fresh_testing(private)
-        private["__import__"] = importer(own_testing)
-        private[request["compare"]] = compare
+        private["__import__"] = reachable("import_module", own_testing=own_testing)
+        private[request["compare"]] = reachable("compare")
         outcome, space = execute(request["code"], request["last"], private)
         still_signals()
         swapped += restore()
         canaries = [not execute(code, None, private)[0]["name"] for code in request["canaries"]]
-        publish(space, request["keep"])
+        publish(space, request["keep"], own_testing)
         return outcome, swapped[:20], canaries
 
     def execute(code, last, private):
@@ -234,19 +257,16 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         spaces.discard(id(space))
         return {"name": name, "message": message, "value": value if type(value) in (int, float) else None}, space
 
-    def publish(space, visible):
+    def publish(space, visible, own_testing):
         """Deixa no caderno os nomes da parte visível do teste; os da parte oculta somem."""
+        own = {id(value): name for name, value in vars(own_testing).items()} if own_testing else {}
+        for name, value in list(space.items()):
+            if callable(value) and id(value) in own:
+                space[name] = getattr(testing, own[id(value)])
         for name in list(space):
             if name not in visible and name not in namespace:
                 del space[name]
         namespace.update({name: space[name] for name in visible if name in space})
-
-    def importer(own_testing):
-        def import_module(name, globals=None, locals=None, fromlist=(), level=0):
-            module = BUILTINS["__import__"](name, globals, locals, fromlist, level)
-            return own_testing if own_testing and fromlist and name == "llmdefinitions.testing" else module
-
-        return import_module
 
     def fresh_testing(private):
         """Um ``llmdefinitions.testing`` que a entrega não tem como trocar, porque não tem como achar."""
@@ -338,12 +358,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             if callable(getsignal(number)):
                 set_handler(number, default_int_handler if number == SIGINT else SIG_DFL)
 
-    def replacement(number, handler):
-        """``signal.signal``, pela guarda."""
-        box = [handler]
-        sys.audit(SIGNAL, number, box)
-        return box[0]
-
+    replacement = reachable("set_signal")
     replace_everywhere(signal.signal, replacement)
     replace_everywhere(set_handler, replacement)
     reset_random(seed)
@@ -372,6 +387,13 @@ def take_inventory():
             ]
             methods.append((one, values, set(contents_of(one))))
     return watched, functions, methods
+
+
+def reachable(name, **known):
+    """Uma das funções de ``REACHABLE``, num espaço de nomes só dela."""
+    space = {"__builtins__": vars(builtins), "audit": audit, "original": BUILTINS["__import__"], **known}
+    exec(REACHABLE, space)  # noqa: S102
+    return space[name]
 
 
 def describe(error):
