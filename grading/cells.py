@@ -141,15 +141,34 @@ def _parse(source, name):
 
 
 class _Comparisons(ast.NodeTransformer):
-    """Faz ``a == b`` e ``a != b`` passarem pela comparação da guarda."""
+    """Faz ``a == b`` e ``a != b``, e o que entra nas outras contas, passarem pela comparação da guarda."""
 
     def visit_Compare(self, node):
         self.generic_visit(node)
-        if len(node.ops) != 1 or not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
-            return node
-        equal = ast.Constant(isinstance(node.ops[0], ast.Eq))
-        call = ast.Call(ast.Name(COMPARE, ast.Load()), [node.left, node.comparators[0], equal], [])
-        return ast.copy_location(call, node)
+        if len(node.ops) == 1 and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            return _through_guard(node, node.left, node.comparators[0], isinstance(node.ops[0], ast.Eq))
+        if not any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
+            node.left, *node.comparators = map(_checked, [node.left, *node.comparators])
+        return node
+
+    def visit_BinOp(self, node):
+        self.generic_visit(node)
+        node.left, node.right = _checked(node.left), _checked(node.right)
+        return node
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute):  # torch.allclose, np.testing.assert_allclose…
+            node.args = [one if isinstance(one, ast.Starred) else _checked(one) for one in node.args]
+        return node
+
+
+def _checked(node):
+    return node if isinstance(node, ast.Constant) else _through_guard(node, node, ast.Constant(None), None)
+
+
+def _through_guard(node, one, other, equal):
+    return ast.copy_location(ast.Call(ast.Name(COMPARE, ast.Load()), [one, other, ast.Constant(equal)], []), node)
 
 
 def _names(source):

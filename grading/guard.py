@@ -71,6 +71,9 @@ FRAME_ATTRIBUTES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 MEMORY = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.addaudithook"}
 FORKS = {"os.fork", "os.forkpty"}
 FUNCTION_ATTRIBUTES = {"__code__", "__defaults__", "__kwdefaults__"}
+OPERATIONS = {f"__{name}__" for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "radd", "sub", "rsub", "abs")}
+OPERATIONS |= {f"__{name}__" for name in ("bool", "float", "array", "array_ufunc", "array_function", "torch_function")}
+"""Os métodos com que um valor decide o resultado das contas e das comparações em que entra."""
 REFUSED_IMPORTS = {"_signal", "_cffi_backend", "_testcapi", "_testinternalcapi", "_xxsubinterpreters", "_interpreters"}
 CHECKED = FRAMES | MEMORY | FORKS | {"import", "object.__getattr__", "object.__setattr__"}
 
@@ -159,7 +162,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             if name in FUNCTION_ATTRIBUTES and of_library and by_student(frame):
                 refuse("biblioteca", f"{function.__qualname__}.{name}")
         elif event in FRAMES:
-            if status["busy"] and by_student(frame):
+            if status["busy"] and (by_student(frame) or passes_test(frame, *arguments)):
                 refuse("quadros", event)
         elif event in FORKS:
             if status["busy"] and by_student(frame):
@@ -174,6 +177,19 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         while frame and frame.f_globals.get("__name__") in PASS_THROUGH:
             frame = frame.f_back
         return frame is not None and not is_library(frame)
+
+    def passes_test(frame, wanted=None):
+        """Se o quadro que uma biblioteca pediu a serviço da entrega, como o ``pd.eval``, é o do teste ou está além."""
+        student = False
+        while wanted and frame:
+            library = is_library(frame)
+            if student and library and frame.f_code.co_filename.startswith("<teste "):
+                return True
+            if frame is wanted:
+                return False
+            student = student or not library
+            frame = frame.f_back
+        return False
 
     def is_library(frame):
         space = frame.f_globals
@@ -270,7 +286,15 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         return module
 
     def compare(one, other, equal):
-        """``==`` e ``!=`` dos testes: um objeto que a entrega define não decide sozinho que é igual aos outros."""
+        """``==`` e ``!=`` dos testes: um objeto que a entrega define não decide sozinho que é igual aos outros.
+
+        Com ``equal`` em ``None``, só confere que ``one`` pode entrar numa conta ou numa comparação, e o devolve.
+        """
+        if equal is None:
+            if operates(one):
+                tell("igualdade", type(one).__name__[:80])
+                raise TypeError(f"o teste recebeu um {type(one).__name__[:80]}, que tem operações próprias")
+            return one
         if type(one) is not type(other) and (decides(one) or decides(other)):
             tell("igualdade", type(one if decides(one) else other).__name__[:80])
             return not equal
@@ -281,6 +305,12 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             if "__eq__" in contents_of(one):
                 return bool(flags_of(one) & HEAP_TYPE) and not is_installed(one)
         return False
+
+    def operates(value):
+        return any(
+            flags_of(one) & HEAP_TYPE and not OPERATIONS.isdisjoint(contents_of(one)) and not is_installed(one)
+            for one in mro_of(type(value))
+        )
 
     def is_installed(one):
         found = modules.get(contents_of(one).get("__module__"))
