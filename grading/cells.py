@@ -1,6 +1,7 @@
 """As células de teste como a guarda as recebe: compiladas, e só elas."""
 
 import ast
+import builtins
 import random
 import symtable
 
@@ -141,7 +142,7 @@ def _parse(source, name):
 
 
 class _Comparisons(ast.NodeTransformer):
-    """Faz ``a == b`` e ``a != b``, e o que entra nas outras contas, passarem pela comparação da guarda."""
+    """Faz as comparações, as contas e o resultado de cada chamada passarem pela guarda."""
 
     def visit_Compare(self, node):
         self.generic_visit(node)
@@ -160,7 +161,15 @@ class _Comparisons(ast.NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.func, ast.Attribute):  # torch.allclose, np.testing.assert_allclose…
             node.args = [one if isinstance(one, ast.Starred) else _checked(one) for one in node.args]
-        return node
+        if isinstance(node.func, ast.Name) and node.func.id in vars(builtins):
+            return node
+        return _through_guard(node, node, ast.Constant(None), "chamada")
+
+    def visit_Subscript(self, node):
+        self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        return _through_guard(node, node, ast.Constant(None), "chamada")
 
 
 def _checked(node):

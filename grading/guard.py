@@ -15,11 +15,13 @@ apareceriam em ``object.__subclasses__()``) e guarda, ao ser executado, as funç
 import builtins
 import linecache
 import random
+import re
 import signal
 import sys
 from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, setitimer, valid_signals
 from _signal import signal as set_handler
 from _thread import get_ident
+from functools import partial
 from gc import set_debug
 from marshal import loads
 from os import _exit, getpid
@@ -82,6 +84,12 @@ PASS_THROUGH = {"inspect", "ctypes"}
 PASS_THROUGH_ONCE = {"traceback", "logging"}
 """O mesmo, mas só quando chamados diretamente: mostrar o rastro de um erro é um uso honesto."""
 
+COMPARING = re.compile(
+    r"\w*(close|equal|assert)\w*|all|any|abs|absolute|bool|float|int|isinstance|item|len|max|min|sum|tolist|type"
+    r"|__(eq|ne|lt|le|gt|ge|abs|bool|len|sub)__"
+).fullmatch
+"""Os nomes com que se compara um valor: são conferidos também no meio de um teste, depois de cada chamada dele."""
+
 MESSAGE = 4000
 """Letras de uma mensagem de erro que voltam para a correção."""
 
@@ -109,12 +117,13 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
     """
     spaces = {id(vars(module)) for module in modules.values() if isinstance(module, ModuleType)}
     spaces.discard(id(namespace))  # o IPython o põe em sys.modules, como __main__
-    original_modules, functions, methods = inventory
+    original_modules, functions, methods, comparing = inventory
     main_thread, process = get_ident(), getpid()
     testing, testing_code = modules.get("llmdefinitions.testing"), None
     if testing:
         testing_code = compile("".join(linecache.getlines(testing.__file__)), testing.__file__, "exec")
     status = {"busy": False, "inside": False, "ida": 0, "volta": 0}
+    swapped = []
     told = set()
 
     # --- as mensagens
@@ -139,6 +148,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             if not status["busy"] and get_ident() == main_thread:
                 answer()
         elif event == COMPARE:
+            restore_comparing()
             arguments[0][0] = compare(*arguments[0])
         elif (event in CHECKED or event == SIGNAL or event.startswith("ctypes.")) and not status["inside"]:
             status["inside"] = True
@@ -230,14 +240,14 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
     def run(request):
         still_signals()
         set_debug(0)
-        swapped = restore()
+        swapped[:] = restore()
         private = dict(BUILTINS)
         own_testing = fresh_testing(private)
         private["__import__"] = reachable("import_module", own_testing=own_testing)
         private[request["compare"]] = reachable("compare")
         outcome, space = execute(request["code"], request["last"], private)
         still_signals()
-        swapped += restore()
+        swapped.extend(restore())
         canaries = [not execute(code, None, private)[0]["name"] for code in request["canaries"]]
         publish(space, request["keep"], own_testing)
         return outcome, swapped[:20], canaries
@@ -288,8 +298,11 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
     def compare(one, other, equal):
         """``==`` e ``!=`` dos testes: um objeto que a entrega define não decide sozinho que é igual aos outros.
 
-        Com ``equal`` em ``None``, só confere que ``one`` pode entrar numa conta ou numa comparação, e o devolve.
+        Com ``equal`` em ``None``, só confere que ``one`` pode entrar numa conta ou numa comparação, e o devolve; com
+        um texto, devolve-o como veio: é o resultado de uma chamada, que pode ter trocado alguma coisa.
         """
+        if equal == "chamada":
+            return one
         if equal is None:
             if operates(one):
                 tell("igualdade", type(one).__name__[:80])
@@ -350,6 +363,14 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
                     changed.append(f"{one.__name__}.{key}")
         return changed
 
+    def restore_comparing():
+        """O mesmo, só para as funções com que se compara: uma troca que se desfaz sozinha não chega a ser usada."""
+        for label, contents, write, values in comparing:
+            for key, value in values:
+                if contents.get(key) is not value:
+                    write(key, value)
+                    swapped.append(f"{label}.{key}")
+
     def still_signals():
         """Desliga os relógios e os tratadores da entrega: um tratador recebe o quadro que interrompeu."""
         for clock in CLOCKS:
@@ -386,7 +407,12 @@ def take_inventory():
                 (key, value) for key, value in contents_of(one).items() if callable(value) or type(value) in kinds
             ]
             methods.append((one, values, set(contents_of(one))))
-    return watched, functions, methods
+    comparing = [(name, space, space.__setitem__, values) for name, space, values, _ in functions]
+    comparing += [
+        (one.__name__, contents_of(one), partial(type.__setattr__, one), values) for one, values, _ in methods
+    ]
+    chosen = [(*rest, [pair for pair in values if COMPARING(pair[0])]) for *rest, values in comparing]
+    return watched, functions, methods, [entry for entry in chosen if entry[-1]]
 
 
 def reachable(name, **known):
