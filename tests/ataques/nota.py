@@ -967,14 +967,12 @@ get_ipython().events.register("pre_run_cell", lambda *_: sys.setprofile(profile)
         "Lê a variável do teste por IPython.utils.frame, que olha os quadros de quem o chama.",
         "peek()",
         """\
-        from IPython.utils.frame import extract_vars
+        from IPython.utils.frame import extract_module_locals
 
         def peek():
             for depth in range(6):
-                try:
-                    return extract_vars("expected", depth=depth)["expected"]
-                except KeyError:
-                    pass
+                if found := extract_module_locals(depth)[1].get("expected"):
+                    return found
         """,
     ),
     _thief("variavel_global", "Lê a variável do teste entre as globais.", "globals()['expected']", kinds=()),
