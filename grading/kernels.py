@@ -393,11 +393,10 @@ class Kernel:
                 continue
             except Exception:  # noqa: S112 — o que o Jupyter não entende foi o código da entrega que mandou
                 continue
-            if not all(isinstance(message[part], dict) for part in ("parent_header", "content")):
+            parent, content = message["parent_header"], message["content"]
+            if not (isinstance(parent, dict) and isinstance(content, dict)) or parent.get("msg_id") != request:
                 continue
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            if message["msg_type"] == "status" and message["content"].get("execution_state") == "idle":
+            if message["msg_type"] == "status" and content.get("execution_state") == "idle":
                 return State.PASSED
             collected.add(message)
 
