@@ -440,9 +440,6 @@ OBJECTS = [
                 def __array_ufunc__(self, function, method, *inputs, **named):
                     return np.zeros(self.shape, bool) if function in (np.isnan, np.equal) else np.ones(self.shape, bool)
 
-                def __array_function__(self, function, types, args, named):
-                    return np.ones(self.shape, bool)
-
             def scale(array):
                 return array.view(Anything)
             """
