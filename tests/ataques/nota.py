@@ -438,7 +438,7 @@ OBJECTS = [
 
             class Anything(np.ndarray):
                 def __array_ufunc__(self, function, method, *inputs, **named):
-                    return np.zeros(self.shape, bool) if function in (np.isnan, np.equal) else np.ones(self.shape, bool)
+                    return np.zeros(self.shape, bool) if function in (np.isnan, np.isinf, np.equal) else np.ones(self.shape, bool)
 
             def scale(array):
                 return array.view(Anything)
