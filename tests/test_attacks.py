@@ -136,7 +136,6 @@ def run_nbgrader(command, folder):
         "HOME": str(folder),
         "CURSO": str(folder),
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
         [scripts / "nbgrader", command, LESSON],

@@ -438,16 +438,15 @@ OBJECTS = [
 
             class Anything(np.ndarray):
                 def __array_ufunc__(self, function, method, *inputs, **named):
-                    return np.zeros(self.shape, bool) if function in (np.isnan, np.equal) else np.ones(self.shape, bool)
-
-                def __array_function__(self, function, types, args, named):
-                    return np.ones(self.shape, bool)
+                    return np.zeros(self.shape, bool) if function is np.isnan else np.ones(self.shape, bool)
 
             def scale(array):
                 return array.view(Anything)
             """
         ),
         kinds={"igualdade", "nome_suspeito"},
+        raises_score=False,
+        why_not="assert_allclose combina várias operações, e responder sempre o mesmo a todas não o convence",
     ),
     Attack(
         "tensor_igual_a_tudo",
