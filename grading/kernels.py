@@ -410,9 +410,10 @@ class Kernel:
 
     def _processes(self):
         found = []
-        for root in (self._process, self._sandbox.holder and psutil.Process(self._sandbox.holder)):
+        for pid in (self._process and self._process.pid, self._sandbox.holder):
             with suppress(psutil.Error):
-                if root:
+                if pid:
+                    root = psutil.Process(pid)
                     found += [root, *root.children(recursive=True)]
         return found
 

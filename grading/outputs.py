@@ -91,8 +91,10 @@ class Outputs:
         if self._room < 0 or message["msg_type"] not in ("stream", "display_data", "execute_result", "error"):
             return
         try:
-            output = _clean(output_from_msg(message))
+            output = output_from_msg(message)
             size = len(json.dumps(output))
+            if size <= self._room:  # limpar um HTML de muitos megabytes levaria minutos
+                output = _clean(output)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, nbformat.ValidationError):
             return  # uma mensagem que o próprio código da entrega montou
         self._room -= size

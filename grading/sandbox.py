@@ -198,12 +198,14 @@ def try_level(level):
 def _try_to_enter(plan):
     program = (
         "import json, os, sys\n"
-        "from grading.sandbox import enter, settle\n"
+        "from grading.sandbox import close_channel, enter, settle\n"
         "plan = json.loads(sys.argv[1])\n"
         "enter(plan)\n"
         "child = os.fork()\n"
         "if child:\n"
-        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "    close_channel(plan)\n"
+        "    sys.exit(code)\n"
         "settle(plan)\n"
         "open('prova.txt', 'w').close()\n"
         "os.listdir(os.path.dirname(os.__file__))\n"
@@ -249,7 +251,8 @@ def _bubblewrap(space):
     command = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     command += ["--unshare-uts", "--hostname", "correcao", "--proc", "/proc", "--dev", "/dev"]
     if not _is_root():
-        command += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+        # Com outro número, o bwrap aninha um segundo espaço de usuários, de onde não se fecha a pasta dos soquetes.
+        command += ["--unshare-user", "--uid", "0", "--gid", "0"]
     for link, target in _links():
         command += ["--symlink", target, link]
     for folder, size in _in_memory(space).items():
@@ -331,7 +334,9 @@ def settle(plan):
 def close_channel(plan):
     """Fecha a pasta dos soquetes a novas escritas: o kernel já os abriu, e o disco do professor não é da entrega."""
     if plan["level"] in ("bubblewrap", "espacos-de-nomes"):
-        _mount(None, plan["channel"], None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+        # Um usuário comum não pode tirar estas opções, que têm o mesmo número em statvfs(3) e em mount(2).
+        kept = os.statvfs(plan["channel"]).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
+        _mount(None, plan["channel"], None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept)
 
 
 def _limit(plan):

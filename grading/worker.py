@@ -199,9 +199,7 @@ class _Run:
     def _explain(self, report):
         if report.name == "MemoryError":
             return self._sentence(State.OUT_OF_MEMORY, 0)
-        message = report.message.encode(
-            "utf-8", "replace"
-        ).decode()  # o que não é texto não cabe na base nem no caderno
+        message = report.message.encode("utf-8", "replace").decode()  # uma metade de caractere não se grava
         return explain_error(report.name, ESCAPES.sub("", message)) or "A conferência não passou."
 
     def _record(self, cell, result):
@@ -284,30 +282,26 @@ def _blank_results(reference, state, score, sentence):
 
 
 def _copy_files(origin, source, target):
-    """Copia o que acompanha o caderno, sem seguir atalhos, e põe por cima os arquivos da lição."""
+    """Copia o que acompanha o caderno, sem seguir atalhos; os arquivos da lição vêm antes e ficam."""
+    for name, content in source.files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(content)
     copied, room = [], MAX_FOLDER_BYTES
     for folder, folders, names in os.walk(origin):
         folders[:] = [name for name in folders if name not in ("__pycache__", ".ipynb_checkpoints")]
         for name in names:
             path = Path(folder, name)
-            with suppress(OSError):
+            relative = path.relative_to(origin)
+            with suppress(OSError):  # um arquivo ilegível, ou com o nome de uma pasta da lição
                 status = path.lstat()
                 if not stat.S_ISREG(status.st_mode) or name == f"{source.name}.ipynb" or status.st_size > room:
                     continue
+                if (target / relative).exists():
+                    continue
                 room -= status.st_size
-                relative = path.relative_to(origin)
                 (target / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target / relative, follow_symlinks=False)
                 copied.append(relative)
-    for name, content in source.files:
-        path = target / name
-        for ancestor in [*path.parents][: -len(target.parents) - 1]:
-            if ancestor.is_file():  # a entrega tem um arquivo onde a lição tem uma pasta
-                ancestor.unlink()
-        if path.is_dir():
-            shutil.rmtree(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
     return copied
 
 
