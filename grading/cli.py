@@ -18,12 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from llmdefinitions.command import PortugueseCommand, run_command
-from llmdefinitions.sources import local_folder
-
 from .batch import find_submissions, grade_all
+from .command import Command, run
 from .gradebook import GradebookError, GradebookWriter
-from .kernels import KernelError, imported_modules, kernel_environment, warm_kernels
+from .kernels import KernelError, data_folders, imported_modules, kernel_environment, warm_kernels
 from .results import Settings, State
 from .sandbox import LEVELS, IsolationError, best_level
 from .source import prepare_source
@@ -68,7 +66,7 @@ def _processors():
 
 @click.command(
     "corrigir",
-    cls=PortugueseCommand,
+    cls=Command,
     help="Corrige as entregas de uma lição, em submitted/ALUNO/LIÇÃO: cada uma isolada do resto do computador, várias "
     "ao mesmo tempo. As notas vão para a base do nbgrader e os cadernos corrigidos para autograded/; as notas e os "
     "comentários que você deu à mão ficam. O problema de uma entrega é uma linha da tabela e não para as outras.",
@@ -122,7 +120,7 @@ def command(licao, curso, aluno, processos, tempo_celula, tempo_total, memoria, 
             memory_mb=memoria,
             isolation=best_level(isolamento_minimo),
             environment=tuple(kernel_environment().items()),
-            readable=(local_folder().resolve(),) if os.environ.get("LLMDEFINITIONS_DADOS") else (),
+            readable=data_folders(),
         )
         results, missing, lost = _grade(course.coursedir, submissions, sources, settings, processos or _processors())
     except (GradebookError, IsolationError, KernelError) as error:
@@ -282,4 +280,4 @@ def _summary(coursedir, results, settings, seconds):
 
 def main():
     """O comando ``corrigir``; devolve o código de saída."""
-    return run_command(command)
+    return run(command)

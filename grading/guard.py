@@ -15,19 +15,41 @@ apareceriam em ``object.__subclasses__()``) e guarda, ao ser executado, as funç
 import builtins
 import linecache
 import random
+import re
 import signal
 import sys
 from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, setitimer, valid_signals
 from _signal import signal as set_handler
 from _thread import get_ident
+from functools import partial
 from gc import set_debug
 from marshal import loads
 from os import _exit, getpid
 from os.path import dirname
 from types import FunctionType, ModuleType
 
-TRIGGER, SIGNAL = "correcao.celula", "correcao.sinal"
-"""Os eventos de auditoria com que a correção pede um teste e com que ``signal.signal`` passa pela guarda."""
+TRIGGER, SIGNAL, COMPARE = "correcao.celula", "correcao.sinal", "correcao.comparar"
+"""Os eventos de auditoria com que a correção pede um teste e com que as funções de ``REACHABLE`` chegam à guarda."""
+
+REACHABLE = """
+def set_signal(number, handler):
+    box = [handler]
+    audit("correcao.sinal", number, box)
+    return box[0]
+
+def compare(one, other, equal):
+    box = [one, other, equal]
+    audit("correcao.comparar", box)
+    return box[0]
+
+def without_frame(handler):
+    return lambda number, _: handler(number, None)
+
+def import_module(name, globals=None, locals=None, fromlist=(), level=0):
+    module = original(name, globals, locals, fromlist, level)
+    return own_testing if own_testing and fromlist and name == "llmdefinitions.testing" else module
+"""
+"""As funções que a entrega alcança, num espaço de nomes à parte: uma função leva ao seu ``__globals__``."""
 
 WATCHED = {
     "builtins",
@@ -51,6 +73,9 @@ FRAME_ATTRIBUTES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 MEMORY = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.addaudithook"}
 FORKS = {"os.fork", "os.forkpty"}
 FUNCTION_ATTRIBUTES = {"__code__", "__defaults__", "__kwdefaults__"}
+OPERATIONS = {f"__{name}__" for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "radd", "sub", "rsub", "abs")}
+OPERATIONS |= {f"__{name}__" for name in ("bool", "float", "array", "array_ufunc", "array_function", "torch_function")}
+"""Os métodos com que um valor decide o resultado das contas e das comparações em que entra."""
 REFUSED_IMPORTS = {"_signal", "_cffi_backend", "_testcapi", "_testinternalcapi", "_xxsubinterpreters", "_interpreters"}
 CHECKED = FRAMES | MEMORY | FORKS | {"import", "object.__getattr__", "object.__setattr__"}
 
@@ -58,6 +83,12 @@ PASS_THROUGH = {"inspect", "ctypes"}
 """Módulos que entregam o que viram a quem os chamou: quem conta é o primeiro fora deles."""
 PASS_THROUGH_ONCE = {"traceback", "logging"}
 """O mesmo, mas só quando chamados diretamente: mostrar o rastro de um erro é um uso honesto."""
+
+COMPARING = re.compile(
+    r"\w*(close|equal|assert)\w*|all|any|abs|absolute|bool|float|int|isinstance|item|len|max|min|sum|tolist|type"
+    r"|__(eq|ne|lt|le|gt|ge|abs|bool|len|sub)__"
+).fullmatch
+"""Os nomes com que se compara um valor: são conferidos também no meio de um teste, depois de cada chamada dele."""
 
 MESSAGE = 4000
 """Letras de uma mensagem de erro que voltam para a correção."""
@@ -67,6 +98,7 @@ CLOCKS = [value for name, value in vars(signal).items() if name.startswith("ITIM
 BUILTINS = dict(vars(builtins))
 INSTALLED = tuple({sys.prefix, sys.base_prefix, dirname(linecache.__file__)})
 modules, addaudithook, get_frame, manual_seed = sys.modules, sys.addaudithook, sys._getframe, random.seed
+audit = sys.audit
 
 # As propriedades de uma classe, lidas sem passar pela metaclasse, que pode ser da entrega.
 mro_of, contents_of, flags_of = (vars(type)[name].__get__ for name in ("__mro__", "__dict__", "__flags__"))
@@ -84,12 +116,14 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         seed: a semente dos sorteios, no começo e antes de cada teste.
     """
     spaces = {id(vars(module)) for module in modules.values() if isinstance(module, ModuleType)}
-    original_modules, functions, methods = inventory
+    spaces.discard(id(namespace))  # o IPython o põe em sys.modules, como __main__
+    original_modules, functions, methods, comparing = inventory
     main_thread, process = get_ident(), getpid()
     testing, testing_code = modules.get("llmdefinitions.testing"), None
     if testing:
         testing_code = compile("".join(linecache.getlines(testing.__file__)), testing.__file__, "exec")
     status = {"busy": False, "inside": False, "ida": 0, "volta": 0}
+    swapped = []
     told = set()
 
     # --- as mensagens
@@ -113,6 +147,9 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         if event == TRIGGER:
             if not status["busy"] and get_ident() == main_thread:
                 answer()
+        elif event == COMPARE:
+            restore_comparing()
+            arguments[0][0] = compare(*arguments[0])
         elif (event in CHECKED or event == SIGNAL or event.startswith("ctypes.")) and not status["inside"]:
             status["inside"] = True
             try:
@@ -135,7 +172,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             if name in FUNCTION_ATTRIBUTES and of_library and by_student(frame):
                 refuse("biblioteca", f"{function.__qualname__}.{name}")
         elif event in FRAMES:
-            if status["busy"] and by_student(frame):
+            if status["busy"] and (by_student(frame) or passes_test(frame, *arguments)):
                 refuse("quadros", event)
         elif event in FORKS:
             if status["busy"] and by_student(frame):
@@ -151,10 +188,25 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             frame = frame.f_back
         return frame is not None and not is_library(frame)
 
+    def passes_test(frame, wanted=None):
+        """Se o quadro que uma biblioteca pediu a serviço da entrega, como o ``pd.eval``, é o do teste ou está além."""
+        student = False
+        while wanted and frame:
+            library = is_library(frame)
+            if student and library and frame.f_code.co_filename.startswith("<teste "):
+                return True
+            if frame is wanted:
+                return False
+            student = student or not library
+            frame = frame.f_back
+        return False
+
     def is_library(frame):
         space = frame.f_globals
         if id(space) in spaces:
             return True
+        if space is namespace:
+            return False
         module = modules.get(space.get("__name__"))
         found = isinstance(module, ModuleType) and vars(module) is space
         return found and frame.f_code.co_filename.startswith(INSTALLED)
@@ -165,7 +217,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         if callable(handler) and not is_library(caller):
             if status["busy"]:
                 refuse("quadros", "signal.signal")
-            box[0] = set_handler(number, lambda number, _: handler(number, None))
+            box[0] = set_handler(number, reachable("without_frame")(handler))
         else:
             box[0] = set_handler(number, handler if callable(handler) else int(handler))
 
@@ -188,16 +240,16 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
     def run(request):
         still_signals()
         set_debug(0)
-        swapped = restore()
+        swapped[:] = restore()
         private = dict(BUILTINS)
         own_testing = fresh_testing(private)
-        private["__import__"] = importer(own_testing)
-        private[request["compare"]] = compare
+        private["__import__"] = reachable("import_module", own_testing=own_testing)
+        private[request["compare"]] = reachable("compare")
         outcome, space = execute(request["code"], request["last"], private)
         still_signals()
-        swapped += restore()
+        swapped.extend(restore())
         canaries = [not execute(code, None, private)[0]["name"] for code in request["canaries"]]
-        publish(space, request["keep"])
+        publish(space, request["keep"], own_testing)
         return outcome, swapped[:20], canaries
 
     def execute(code, last, private):
@@ -215,19 +267,16 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         spaces.discard(id(space))
         return {"name": name, "message": message, "value": value if type(value) in (int, float) else None}, space
 
-    def publish(space, visible):
+    def publish(space, visible, own_testing):
         """Deixa no caderno os nomes da parte visível do teste; os da parte oculta somem."""
+        own = {id(value): name for name, value in vars(own_testing).items()} if own_testing else {}
+        for name, value in list(space.items()):
+            if callable(value) and id(value) in own:
+                space[name] = getattr(testing, own[id(value)])
         for name in list(space):
             if name not in visible and name not in namespace:
                 del space[name]
         namespace.update({name: space[name] for name in visible if name in space})
-
-    def importer(own_testing):
-        def import_module(name, globals=None, locals=None, fromlist=(), level=0):
-            module = BUILTINS["__import__"](name, globals, locals, fromlist, level)
-            return own_testing if own_testing and fromlist and name == "llmdefinitions.testing" else module
-
-        return import_module
 
     def fresh_testing(private):
         """Um ``llmdefinitions.testing`` que a entrega não tem como trocar, porque não tem como achar."""
@@ -247,7 +296,18 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         return module
 
     def compare(one, other, equal):
-        """``==`` e ``!=`` dos testes: um objeto que a entrega define não decide sozinho que é igual aos outros."""
+        """``==`` e ``!=`` dos testes: um objeto que a entrega define não decide sozinho que é igual aos outros.
+
+        Com ``equal`` em ``None``, só confere que ``one`` pode entrar numa conta ou numa comparação, e o devolve; com
+        um texto, devolve-o como veio: é o resultado de uma chamada, que pode ter trocado alguma coisa.
+        """
+        if equal == "chamada":
+            return one
+        if equal is None:
+            if operates(one):
+                tell("igualdade", type(one).__name__[:80])
+                raise TypeError(f"o teste recebeu um {type(one).__name__[:80]}, que tem operações próprias")
+            return one
         if type(one) is not type(other) and (decides(one) or decides(other)):
             tell("igualdade", type(one if decides(one) else other).__name__[:80])
             return not equal
@@ -258,6 +318,12 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             if "__eq__" in contents_of(one):
                 return bool(flags_of(one) & HEAP_TYPE) and not is_installed(one)
         return False
+
+    def operates(value):
+        return any(
+            flags_of(one) & HEAP_TYPE and not OPERATIONS.isdisjoint(contents_of(one)) and not is_installed(one)
+            for one in mro_of(type(value))
+        )
 
     def is_installed(one):
         found = modules.get(contents_of(one).get("__module__"))
@@ -297,6 +363,14 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
                     changed.append(f"{one.__name__}.{key}")
         return changed
 
+    def restore_comparing():
+        """O mesmo, só para as funções com que se compara: uma troca que se desfaz sozinha não chega a ser usada."""
+        for label, contents, write, values in comparing:
+            for key, value in values:
+                if contents.get(key) is not value:
+                    write(key, value)
+                    swapped.append(f"{label}.{key}")
+
     def still_signals():
         """Desliga os relógios e os tratadores da entrega: um tratador recebe o quadro que interrompeu."""
         for clock in CLOCKS:
@@ -305,12 +379,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
             if callable(getsignal(number)):
                 set_handler(number, default_int_handler if number == SIGINT else SIG_DFL)
 
-    def replacement(number, handler):
-        """``signal.signal``, pela guarda."""
-        box = [handler]
-        sys.audit(SIGNAL, number, box)
-        return box[0]
-
+    replacement = reachable("set_signal")
     replace_everywhere(signal.signal, replacement)
     replace_everywhere(set_handler, replacement)
     reset_random(seed)
@@ -338,7 +407,19 @@ def take_inventory():
                 (key, value) for key, value in contents_of(one).items() if callable(value) or type(value) in kinds
             ]
             methods.append((one, values, set(contents_of(one))))
-    return watched, functions, methods
+    comparing = [(name, space, space.__setitem__, values) for name, space, values, _ in functions]
+    comparing += [
+        (one.__name__, contents_of(one), partial(type.__setattr__, one), values) for one, values, _ in methods
+    ]
+    chosen = [(*rest, [pair for pair in values if COMPARING(pair[0])]) for *rest, values in comparing]
+    return watched, functions, methods, [entry for entry in chosen if entry[-1]]
+
+
+def reachable(name, **known):
+    """Uma das funções de ``REACHABLE``, num espaço de nomes só dela."""
+    space = {"__builtins__": vars(builtins), "audit": audit, "original": BUILTINS["__import__"], **known}
+    exec(REACHABLE, space)  # noqa: S102
+    return space[name]
 
 
 def describe(error):

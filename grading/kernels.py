@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 
+import platformdirs
 import psutil
 from jupyter_client import BlockingKernelClient
 
@@ -100,6 +101,8 @@ def imported_modules(notebooks):
 def kernel_environment(variables=os.environ):
     """As variáveis com que os kernels rodam: as do curso e as que fixam o que poderia variar; as do professor, não."""
     course = {name: value for name, value in variables.items() if name.startswith("LLMDEFINITIONS_")}
+    for folder in data_folders(variables):
+        course["LLMDEFINITIONS_DADOS"] = str(folder)  # lá dentro o HOME é outro, e o cache não seria achado
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LC_ALL": "C.UTF-8",
@@ -113,6 +116,13 @@ def kernel_environment(variables=os.environ):
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"),
         **course,
     }
+
+
+def data_folders(variables=os.environ):
+    """As pastas de dados do curso, que os kernels leem: a de ``LLMDEFINITIONS_DADOS`` ou, sem ela, a do cache."""
+    named = variables.get("LLMDEFINITIONS_DADOS", "").strip()
+    folder = Path(named) if named else platformdirs.user_cache_path("llmdefinitions", appauthor=False)
+    return (folder.resolve(),) if folder.is_dir() else ()
 
 
 @contextmanager
@@ -383,11 +393,10 @@ class Kernel:
                 continue
             except Exception:  # noqa: S112 — o que o Jupyter não entende foi o código da entrega que mandou
                 continue
-            if not all(isinstance(message[part], dict) for part in ("parent_header", "content")):
+            parent, content = message["parent_header"], message["content"]
+            if not (isinstance(parent, dict) and isinstance(content, dict)) or parent.get("msg_id") != request:
                 continue
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            if message["msg_type"] == "status" and message["content"].get("execution_state") == "idle":
+            if message["msg_type"] == "status" and content.get("execution_state") == "idle":
                 return State.PASSED
             collected.add(message)
 

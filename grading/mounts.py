@@ -71,14 +71,14 @@ def build_root(view):
 
     for link, target in view["links"]:
         os.symlink(target, NEW + link)
+    for folder, size in view["in_memory"].items():
+        os.makedirs(NEW + folder, exist_ok=True)
+        mount("tmpfs", NEW + folder, "tmpfs", NOSUID | NODEV, f"size={size},mode=1777")
     for source, target in view["visible"]:
         show(source, target)
     for name in DEVICES:
         show(f"/dev/{name}", f"/dev/{name}", read_only=False)
     os.symlink("/proc/self/fd", f"{NEW}/dev/fd")
-    for folder, size in view["in_memory"].items():
-        os.makedirs(NEW + folder, exist_ok=True)
-        mount("tmpfs", NEW + folder, "tmpfs", NOSUID | NODEV, f"size={size},mode=1777")
     show(*view["channel"], read_only=False)
     os.mkdir(f"{NEW}/proc")
     mount("proc", f"{NEW}/proc", "proc", NOSUID | NODEV | NOEXEC)

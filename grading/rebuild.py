@@ -22,6 +22,7 @@ O que é sinal de coisa feita de propósito (``serious``)
 
 import json
 import os
+import re
 import stat
 from copy import deepcopy
 from difflib import SequenceMatcher
@@ -42,6 +43,10 @@ MAX_CONTAINERS = 5_000_000
 MAX_CELLS = 5_000
 MAX_TEXT = 20_000_000
 """Caracteres no texto de todas as células."""
+
+IMAGE_TYPES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
+BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+"""O que um anexo pode ter: vai parar, como está, na página em que o professor lê a resposta."""
 
 EXECUTION_TAGS = {"skip-execution", "raises-exception"}
 """As etiquetas que mudam o que o executor faz com uma célula."""
@@ -200,9 +205,7 @@ def _clean_text(value):
 def _clean_attachments(attachments):
     """As imagens coladas numa célula de texto: numa resposta, são parte do que o professor lê."""
     images = {
-        _clean_text(name): {
-            kind: data for kind, data in files.items() if kind.startswith("image/") and _is_base64(data)
-        }
+        _clean_text(name): {kind: data for kind, data in files.items() if kind in IMAGE_TYPES and _is_base64(data)}
         for name, files in attachments.items()
         if isinstance(files, dict)
     }
@@ -210,7 +213,7 @@ def _clean_attachments(attachments):
 
 
 def _is_base64(data):
-    return isinstance(data, str) and data.isascii()
+    return isinstance(data, str) and BASE64.fullmatch(data) is not None
 
 
 def _dict(parent, key):

@@ -255,14 +255,14 @@ def _bubblewrap(space):
         command += ["--unshare-user", "--uid", "0", "--gid", "0"]
     for link, target in _links():
         command += ["--symlink", target, link]
-    visible = _visible(space)
+    for folder, size in _in_memory(space).items():
+        command += ["--perms", "1777", "--size", str(size), "--tmpfs", folder]
+    visible = _visible(space)  # depois das pastas na memória: o curso pode estar sob /tmp
     parents = {str(parent) for _, target in visible for parent in Path(target).parents} - {"/"}
     for parent in sorted(parents):
         command += ["--perms", "0755", "--dir", parent]  # sem dizer, só o dono atravessa as que ele cria
     for source, target in visible:
         command += ["--ro-bind", source, target]
-    for folder, size in _in_memory(space).items():
-        command += ["--perms", "1777", "--size", str(size), "--tmpfs", folder]
     return [*command, "--bind", str(space.channel), CHANNEL, "--remount-ro", "/dev", "--remount-ro", "/", *_WAIT]
 
 

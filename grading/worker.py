@@ -271,8 +271,11 @@ def _student_cells(notebook):
 
 
 def _blank_results(reference, state, score, sentence):
+    """O resultado de cada célula avaliada de uma entrega que não chegou a ser executada."""
     return tuple(
         CellResult(_grade_id(cell), float(cell.metadata.nbgrader.points), score, state, sentence)
+        if _is_test(cell)
+        else CellResult(_grade_id(cell), float(cell.metadata.nbgrader.points), None, State.MANUAL)
         for cell in reference.cells
         if is_grade(cell) or is_task(cell)
     )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -130,3 +131,15 @@ def server():
     """Um servidor HTTP local, vazio; os testes dizem como cada caminho se comporta."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def empty_gradebook(tmp_path_factory):
+    """Uma base de notas vazia, para copiar: criar uma chama o ``alembic``, que demora segundos."""
+    from nbgrader.api import Gradebook
+
+    path = tmp_path_factory.mktemp("base") / "gradebook.db"
+    before, os.environ["PATH"] = os.environ["PATH"], f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    Gradebook(f"sqlite:///{path}").close()
+    os.environ["PATH"] = before
+    return path

@@ -6,7 +6,7 @@ import pytest
 
 from grading.results import State
 
-from .entregas.licao import ALL_POINTS, LESSON, POINTS, grader, nbgrader, plain_scores, write_course, write_submissions
+from .entregas.licao import LESSON, POINTS, grader, nbgrader, plain_scores, write_course, write_submissions
 from .entregas.quebradas import BROKEN
 
 STOPS = "ele para com um erro, e a entrega fica sem nota"
@@ -51,7 +51,7 @@ def test_every_broken_submission_has_a_result(grade, entry):
     result = grade(entry.name)
     unreadable = entry.state == State.UNREADABLE
     assert (result.state, result.earned) == (entry.state, entry.earned), (result.sentence, result.cells)
-    assert result.points == (ALL_POINTS if unreadable else POINTS)
+    assert result.points == POINTS
     assert bool(result.sentence) == unreadable
     assert {note.kind for note in result.changes} == entry.changes
     assert not any(note.serious for note in (*result.changes, *result.flags)), "estragado não é suspeito"

@@ -12,6 +12,11 @@ def cell(source):
     return new_code_cell(source, metadata={"nbgrader": metadata})
 
 
+def compare(one, other, equal):
+    """Faz o que a guarda faria com valores comuns."""
+    return (one == other) is equal if isinstance(equal, bool) else one
+
+
 HIDDEN = "visible = 1\n### BEGIN HIDDEN TESTS\nsecret = 2\n### END HIDDEN TESTS\nimport math as m\nfrom os import path"
 
 
@@ -21,7 +26,7 @@ def test_only_the_names_of_the_visible_part_are_kept():
 
 
 def test_the_last_expression_is_separate_and_a_semicolon_silences_it():
-    space = {}
+    space = {COMPARE: compare}
     request = compile_test(cell("score = 2\nscore / 4"))
     exec(request["code"], space)  # noqa: S102
     assert eval(request["last"], space) == 0.5  # noqa: S307
@@ -32,12 +37,25 @@ def test_the_last_expression_is_separate_and_a_semicolon_silences_it():
 
 @pytest.mark.parametrize(
     ("expression", "calls"),
-    [("a == b", [(1, 2, True)]), ("a != b", [(1, 2, False)]), ("a < b", []), ("1 == 1 == a", []), ("a is b", [])],
+    [
+        ("a == b", [(1, 2, True)]),
+        ("a != b", [(1, 2, False)]),
+        ("a < b", [(1, None, None), (2, None, None)]),
+        ("0 < a < b", [(1, None, None), (2, None, None)]),
+        ("a - b", [(1, None, None), (2, None, None)]),
+        ("f()", [([], None, "chamada")]),
+        ("len('ab')", []),
+        ("a is b", []),
+    ],
 )
-def test_equalities_go_through_the_guard(expression, calls):
+def test_what_a_test_compares_goes_through_the_guard(expression, calls):
     seen = []
-    space = {"a": 1, "b": 2, COMPARE: lambda *arguments: seen.append(arguments)}
-    exec(compile_test(cell(f"x = {expression}"))["code"], space)  # noqa: S102
+
+    def watch(*arguments):
+        seen.append(arguments)
+        return compare(*arguments)
+
+    exec(compile_test(cell(f"x = {expression}"))["code"], {"a": 1, "b": 2, "f": list, COMPARE: watch})  # noqa: S102
     assert seen == calls
 
 
@@ -52,7 +70,7 @@ def test_a_canary_passes_exactly_when_it_should():
     for code, expected in pairs:
         passed = True
         try:
-            exec(code, {COMPARE: lambda one, other, equal: (one == other) is equal})  # noqa: S102
+            exec(code, {COMPARE: compare})  # noqa: S102
         except Exception:
             passed = False
         assert passed is expected, f"{code.co_consts} deveria {'passar' if expected else 'falhar'}"

@@ -16,6 +16,7 @@ import pytest
 from nbformat.v4 import new_output
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy import text
 from traitlets.config import Config
 
 from grading.execution import execute
@@ -32,8 +33,10 @@ STUDENT = "Zoë d'Ávila"
 
 
 @pytest.fixture
-def course(tmp_path):
-    return example_lesson.write_course(tmp_path / "curso com espaço")
+def course(tmp_path, empty_gradebook):
+    folder = example_lesson.write_course(tmp_path / "curso com espaço")
+    shutil.copy(empty_gradebook, folder)
+    return folder
 
 
 def directory(course, **options):
@@ -327,11 +330,10 @@ def test_a_base_that_is_not_one(course, coursedir):
 
 def test_the_base_made_here_is_the_one_nbgrader_makes(course, coursedir, sources, monkeypatch):
     """Com a versão do alembic, e sem que o PATH de quem chama mude."""
+    (course / "gradebook.db").unlink()
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     with GradebookWriter(coursedir) as writer:
         writer.prepare(sources)
-        from sqlalchemy import text
-
         with writer._gradebook.engine.connect() as connection:
             assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     assert os.environ["PATH"] == "/usr/bin:/bin"
@@ -369,6 +371,7 @@ def test_a_fall_leaves_no_half_grade(course, coursedir, sources, submission, rig
 KILLED = """
 import os, sys
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy import text
 from grading import gradebook
 from tests.test_gradebook import directory
 from grading.source import prepare_source

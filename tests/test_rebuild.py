@@ -122,7 +122,8 @@ def test_answers_come_from_the_submission_and_nothing_else_of_them(source, submi
 
 def test_a_pasted_image_is_part_of_the_answer(source, submitted):
     image = {"image/png": "aGVsbG8="}
-    find(submitted.cells, "99-texto").attachments = {"a.png": image | {"text/html": "<script>"}, "b.png": {}}
+    hostile = {"text/html": "<script>", 'image/png" onerror="x': "aGVsbG8=", "image/gif": '"><script>'}
+    find(submitted.cells, "99-texto").attachments = {"a.png": image | hostile, "b.png": {}}
     submitted.cells.append(new_markdown_cell("![](attachment:c.png)", attachments={"c.png": image}))
     notebook, _ = rebuild(source, clean(json.loads(nbformat.writes(submitted))))
     assert find(notebook.cells, "99-texto").attachments == {"a.png": image}
