@@ -74,7 +74,7 @@ def grade(submission, source, settings):
     with tempfile.TemporaryDirectory(prefix="entrega-") as folder:
         copied = _copy_files(submission.folder, source, Path(folder))
         flags = [*shadowing_files(copied), *suspicious_names(_student_cells(notebook))]
-        run = _Run(notebook, skippable(notebook, reference), settings, Path(folder))
+        run = _Run(notebook, reference, settings, Path(folder))
         try:
             run.execute()
         except (KernelError, IsolationError) as error:
@@ -96,16 +96,17 @@ def grade(submission, source, settings):
 class _Run:
     """A execução de um caderno reconstruído, com quantos kernels forem precisos."""
 
-    def __init__(self, notebook, skipped, settings, folder):
+    def __init__(self, notebook, reference, settings, folder):
         self.tampered = False
-        self._notebook, self._skipped, self._settings, self._folder = notebook, skipped, settings, folder
+        self._notebook, self._settings, self._folder = notebook, settings, folder
+        self._skipped = skippable(notebook, reference)
         self._deadline = time.monotonic() + settings.total_seconds
         self._kernel = None
         self._done = []
         self._signals = {}
         self._tampering = []
         self._results = {}
-        self._canaries = canaries(imported_modules([notebook]))
+        self._canaries = canaries(imported_modules([reference]))  # a guarda não conhece o que só a entrega importa
 
     def execute(self):
         """Executa as células na ordem; as saídas ficam no caderno."""

@@ -264,3 +264,9 @@ def test_a_strange_notebook_is_unreadable_and_does_not_hang(kind, warm, tmp_path
     result = grade(submission, SOURCE, warm)
     assert result.state == State.UNREADABLE
     assert result.earned == 0
+
+
+def test_a_library_only_the_submission_imports_is_not_tampering(warm, tmp_path):
+    result = grade(submit(tmp_path, f"import pandas\n{HONEST}"), SOURCE, replace(warm, cell_seconds=30))
+    assert (result.state, result.earned) == (State.PASSED, 3)
+    assert not [flag for flag in result.flags if flag.serious]
