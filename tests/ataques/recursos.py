@@ -151,6 +151,7 @@ ATTACKS = (
         State.FAILED,
         MISSING,
         LATE,
+        slow=True,
     ),
     Attack(
         "laço que engole tudo, no teste",
@@ -177,6 +178,7 @@ ATTACKS = (
         State.OUT_OF_MEMORY,
         LIMIT,
         settings={"cell_seconds": 20},
+        slow=True,
     ),
     Attack("memfd", "import os\ndef triplo(x):\n    os.memfd_create('x')", State.FAILED, "PermissionError"),
     Attack("espaço de nomes novo", _NEW_NAMESPACE + GOOD, State.PASSED, printed="unshare failed"),
@@ -187,6 +189,7 @@ ATTACKS = (
         State.FAILED,
         MISSING,
         LIMIT,
+        slow=True,
     ),
     Attack(
         "60 MB de texto",
@@ -194,8 +197,14 @@ ATTACKS = (
         State.PASSED,
         printed="foi cortado",
     ),
-    Attack("60 MB de uma vez", GOOD + "\nprint('x' * (60 << 20))", State.PASSED, printed="foi cortado"),
-    Attack("60 MB forjados", _FORGED.format(times=60, size=(1 << 20) // 3) + GOOD, State.PASSED, printed="foi cortado"),
+    Attack("60 MB de uma vez", GOOD + "\nprint('x' * (60 << 20))", State.PASSED, printed="foi cortado", slow=True),
+    Attack(
+        "60 MB forjados",
+        _FORGED.format(times=60, size=(1 << 20) // 3) + GOOD,
+        State.PASSED,
+        printed="foi cortado",
+        slow=True,
+    ),
     Attack(
         "60 MB forjados, de uma vez", _FORGED.format(times=1, size=20 << 20) + GOOD, State.PASSED, printed="foi cortado"
     ),
