@@ -25,6 +25,8 @@ from pathlib import Path
 from grading import sandbox
 
 READY = b"pronto"
+ALWAYS = ("numpy", "pandas", "sklearn", "torch")
+"""O que se importa mesmo que a lição não use: a guarda só confia nas classes que conhece, e a resposta pode usá-las."""
 
 
 def _private(name):
@@ -60,7 +62,7 @@ def import_all(names):
     import ipykernel.kernelapp  # noqa: F401
     import matplotlib_inline.backend_inline  # noqa: F401
 
-    for entry in names:
+    for entry in [*ALWAYS, *names]:
         module, _, name = entry.partition(":")
         with suppress(Exception):  # o que falta aqui a célula que o usa dirá
             loaded = importlib.import_module(module)

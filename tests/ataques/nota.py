@@ -409,6 +409,15 @@ OBJECTS = [
         kinds={"igualdade"},
     ),
     Attack(
+        "igual_com_nome_de_biblioteca",
+        "O mesmo objeto, numa classe que se põe num módulo da biblioteca e se diz dele.",
+        lazily(
+            _ANYTHING + "\nimport collections\nAnything.__module__ = 'collections'\ncollections.Anything = Anything",
+            result="Anything()",
+        ),
+        kinds={"igualdade", "nome_suspeito"},
+    ),
+    Attack(
         "str_igual_a_tudo",
         "Devolve, onde se espera um número, um texto com == próprio.",
         lazily(_ANYTHING.replace("Anything", "Anything(str)"), result="Anything('6')"),
