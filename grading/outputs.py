@@ -14,44 +14,10 @@ from nbformat.v4 import new_output, output_from_msg
 
 KEPT_TYPES = ("text/plain", "text/html", "text/latex", "image/png", "image/jpeg")
 
-_TAGS = {
-    *(
-        "a",
-        "abbr",
-        "b",
-        "blockquote",
-        "br",
-        "caption",
-        "code",
-        "div",
-        "em",
-        "figcaption",
-        "figure",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-    ),
-    *(
-        "hr",
-        "i",
-        "img",
-        "li",
-        "ol",
-        "p",
-        "pre",
-        "small",
-        "span",
-        "strong",
-        "sub",
-        "sup",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-    ),
-    *("th", "thead", "tr", "ul", "details", "summary"),
-}
+_TAGS = set(
+    "a abbr b blockquote br caption code details div em figcaption figure h1 h2 h3 h4 hr i img li ol p pre small span "
+    "strong sub summary sup table tbody td tfoot th thead tr ul".split()
+)
 _ATTRIBUTES = {"alt", "border", "class", "colspan", "height", "rowspan", "scope", "title", "width"}
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*")
 _TAG = re.compile(r"<[A-Za-z/!?]")
