@@ -15,8 +15,11 @@ from nbformat.v4 import new_output, output_from_msg
 KEPT_TYPES = ("text/plain", "text/html", "text/latex", "image/png", "image/jpeg")
 
 _TAGS = set(
-    "a abbr b blockquote br caption code details div em figcaption figure h1 h2 h3 h4 hr i img li ol p pre small span "
-    "strong sub summary sup table tbody td tfoot th thead tr ul".split()
+    re.findall(
+        r"\w+",
+        "a abbr b blockquote br caption code details div em figcaption figure h1 h2 h3 h4 hr i img li ol p pre small "
+        "span strong sub summary sup table tbody td tfoot th thead tr ul",
+    )
 )
 _ATTRIBUTES = {"alt", "border", "class", "colspan", "height", "rowspan", "scope", "title", "width"}
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*")
