@@ -23,6 +23,8 @@ UNPRIVILEGED = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
 """Um processo sem privilégios nem dentro nem fora, mesmo onde os testes rodam como root."""
 NOSUID_TMP = ["bwrap", "--unshare-user", "--uid", "1000", "--gid", "1000", "--bind", "/", "/", "--dev-bind", "/dev"]
 NOSUID_TMP += ["/dev", "--proc", "/proc", "--tmpfs", "/tmp"]  # noqa: S108
+for _folder in (str(ROOT), sys.prefix):  # o projeto pode estar sob a /tmp que foi encoberta
+    NOSUID_TMP += ["--bind", _folder, _folder]
 """O mesmo, com uma ``/tmp`` que não aceita setuid, como a de muitas distribuições."""
 USERS = {"quem roda os testes": [], "sem privilégios": UNPRIVILEGED}
 if shutil.which("bwrap"):
