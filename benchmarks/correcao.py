@@ -103,7 +103,7 @@ def role(main, process):
 def overheads(folder, lesson):
     """Segundos de cada entrega corrigida, segundo o próprio ``corrigir``."""
     paths = sorted(folder.glob(f"autograded/*/{lesson}/corrigir.json"))
-    return [json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in paths]
+    return [sum(result["seconds"] for result in json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 @click.command()
