@@ -353,7 +353,7 @@ def plot_parameter_shares(counts, save_path=None):
         shares = np.array([parts[part] / totals[model] for model, parts in counts.items()])
         style = {"color": COLORS[i % 4], "hatch": HATCHES[i % 4], "edgecolor": "black", "linewidth": 0.6}
         bars = axis.barh(range(len(counts)), shares, left=left, height=0.7, label=part, **style)
-        written = [percent(share, 0) if share > 0.05 else "" for share in shares]
+        written = [percent(share, 0) if share > 0.06 else "" for share in shares]
         for label in axis.bar_label(bars, written, label_type="center", fontsize=9):
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
         left += shares

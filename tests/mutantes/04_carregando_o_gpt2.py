@@ -279,6 +279,16 @@ def attend(queries, keys, values, mask):
 """,
             ),
             Wrong(
+                "chega ao softmax pelo softmin",
+                "torch.nn.functional.softmin é o que este exercício recria",
+                code="""
+def attend(queries, keys, values, mask):
+    scores = (queries @ keys.mT / queries.shape[-1] ** 0.5).masked_fill(~mask, -torch.inf)
+    weights = F.softmin(-scores, dim=-1).nan_to_num(0.0)
+    return weights @ values, weights
+""",
+            ),
+            Wrong(
                 "usa a operação fundida",
                 "scaled_dot_product_attention é o que este exercício recria",
                 code="""
