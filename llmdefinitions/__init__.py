@@ -63,12 +63,15 @@ _MODULE_NAMES = {
     "evaluation": ("classification_scores", "predict_loader", "tfidf_baseline"),
     "memory": ("estimate_finetuning_memory",),
     "plotting": (
+        "plot_attention",
         "plot_batch",
         "plot_class_counts",
         "plot_confusion_matrix",
+        "plot_parameter_shares",
         "plot_precision_by_prevalence",
         "plot_scores",
         "plot_token_lengths",
+        "plot_token_pieces",
         "plot_values",
     ),
 }

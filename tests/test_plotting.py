@@ -10,12 +10,16 @@ import pytest
 import torch
 
 from llmdefinitions import (
+    get_tokenizer,
+    plot_attention,
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
+    plot_parameter_shares,
     plot_precision_by_prevalence,
     plot_scores,
     plot_token_lengths,
+    plot_token_pieces,
     plot_values,
 )
 
@@ -89,6 +93,14 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_token_lengths([], 5),
         lambda: plot_token_lengths([3], 0),
         lambda: plot_batch([1, 2], 0),
+        lambda: plot_attention([], []),
+        lambda: plot_parameter_shares({}),
+        lambda: plot_parameter_shares({"A": {"x": 1}, "B": {"y": 1}}),
+        lambda: plot_token_pieces([], get_tokenizer()),
+        lambda: plot_token_pieces(["oi", ""], get_tokenizer()),
+        lambda: plot_attention([[1, 0], [0, 1]], ["a"]),
+        lambda: plot_attention([[1, 0], [0.5, 0.4]], ["a", "b"]),
+        lambda: plot_attention([[1, 0], [1.5, -0.5]], ["a", "b"]),
         lambda: plot_precision_by_prevalence({}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1.5, 0)}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1, 0)}, {"x": 1}),
@@ -134,6 +146,41 @@ def test_precision_follows_bayes(shown):
     assert axis.lines[0].get_marker() != axis.lines[1].get_marker()
 
 
+# --- as figuras do GPT-2
+
+
+def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
+    plot_attention(torch.tensor([[1.0, 0.0], [0.4, 0.6]]), ["Win", " now"], title="cabeça 0")
+    axis = shown[0].axes[0]
+    written = [(text.get_position(), text.get_text(), text.get_color()) for text in axis.texts]
+    assert written == [((0, 0), "100", "white"), ((0, 1), "40", "black"), ((1, 1), "60", "white")]
+    [masked] = axis.patches
+    assert (masked.get_xy(), masked.get_hatch()) == ((0.5, -0.5), "////")
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Win", "␣now"]
+    assert axis.get_title() == "cabeça 0"
+
+
+def test_parameter_shares_fill_each_bar(shown):
+    plot_parameter_shares({"A": {"x": 3, "y": 1}, "B": {"x": 1, "y": 99}})
+    axis = shown[0].axes[0]
+    x_of_a, x_of_b, y_of_a, y_of_b = axis.patches
+    assert [x_of_a.get_width(), y_of_a.get_x(), y_of_a.get_width()] == [0.75, 0.75, 0.25]
+    assert [x_of_b.get_width(), y_of_b.get_x()] == [0.01, 0.01]
+    assert x_of_a.get_hatch() != y_of_a.get_hatch()
+    # Uma fatia estreita demais fica sem texto.
+    assert [text.get_text() for text in axis.texts] == ["75%", "", "25%", "99%", "4", "100"]
+
+
+def test_token_pieces_show_spaces_bytes_and_counts(shown):
+    plot_token_pieces(["não late", "a\n😀", "<|endoftext|>"], get_tokenizer())
+    axis = shown[0].axes[0]
+    pieces = ["n", "ão", "␣late", "3", "a", "↵", "F0 9F 98", "80", "4", "<", "|", "end", "of", "text", "|", ">", "7"]
+    assert [text.get_text() for text in axis.texts] == pieces
+    first, second, third = axis.patches[:3]
+    assert (first.get_x(), second.get_x(), third.get_x()) == (0, 2, 5)
+    assert first.get_facecolor() != second.get_facecolor()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -146,6 +193,9 @@ def test_precision_follows_bayes(shown):
         (lambda: plot_confusion_matrix([[1, 0], [0, 1]], ('"a"', "<b>")), ['0 de "a" previstas como <b>']),
         (lambda: plot_batch([[5, 6, 9, 9]], 9), ["1 × 4", "50% da grade"]),
         (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
+        (lambda: plot_parameter_shares({"A": {"x": 1500, "y": 500}}), ["A, 2.000: x 75,0%, y 25,0%"]),
+        (lambda: plot_token_pieces(["oi 😀"], get_tokenizer()), ["oi | 20 F0 9F 98 | 80 (3)"]),
+        (lambda: plot_attention([[1, 0], [0.4, 0.6]], ["a", "\n b"]), ["2 × 2", "«↵␣b» dá 60% a «↵␣b»"]),
     ],
 )
 def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):
