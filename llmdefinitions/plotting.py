@@ -460,7 +460,7 @@ def plot_quantization(weights, levels, save_path=None):
         axis.set_yticks([])
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
     axes[-1].set_xlabel("Valor do peso")
-    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: decimal(value, 2)))
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: decimal(value, 2).replace("-", "−")))
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     middle = np.quantile(np.abs(weights), 0.9)
@@ -469,8 +469,9 @@ def plot_quantization(weights, levels, save_path=None):
         f"{name}: {len(values)} níveis, {int((np.abs(np.asarray(values)) <= middle).sum())} deles {around}"
         for name, values in levels.items()
     )
+    ends = [decimal(value, 2).replace("-", "−") for value in (weights.min(), weights.max())]
     description = (
-        f"Histograma de {thousands(weights.size)} pesos, de {decimal(weights.min(), 2)} a {decimal(weights.max(), 2)}, "
+        f"Histograma de {thousands(weights.size)} pesos, de {' a '.join(ends)}, "
         f"nove em cada dez {around}; embaixo, um traço por nível. {described}."
     )
     _show_or_save(figure, save_path, description)
