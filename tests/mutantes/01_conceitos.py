@@ -381,7 +381,9 @@ EXERCISES = {
             ),
             Wrong("inteiros de 64 bits", "Converta com .to(torch.int8)", changes={"torch.int8": "torch.int64"}),
             Wrong("multiplica pela escala", "Divida pela escala", changes={"weights / scales": "weights * scales"}),
-            Wrong("erro absoluto", "norma(weights)", changes={".norm().item() / norm if": ".norm().item() if"}),
+            Wrong(
+                "erro absoluto", "Faltou dividir pela norma", changes={".norm().item() / norm if": ".norm().item() if"}
+            ),
             Wrong(
                 "erro ao quadrado",
                 "norma(weights)",
@@ -393,7 +395,9 @@ EXERCISES = {
                 "0 / 0 no erro",
                 "Sem 0 / 0",
                 changes={
-                    ".norm().item() / norm if norm else 0.0": ".norm().item() / weights.norm().item() if norm or True else 0.0"
+                    "(weights - codes * scales).norm().item() / norm if norm else 0.0": (
+                        "((weights - codes * scales).norm() / weights.norm()).item()"
+                    )
                 },
             ),
             Wrong(
