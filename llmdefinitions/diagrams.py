@@ -69,10 +69,11 @@ def draw_three_approaches(save_path=None):
     )
     for i, (title, is_frozen, top, caption) in enumerate(columns):
         x, face = 0.2 + 2.65 * i, WHITE if is_frozen else YELLOW
+        model = "modelo pré-treinado\n(congelado)" if is_frozen else "modelo pré-treinado\n(treina)"
         axis.text(x + 1.15, 4.3, title, ha="center", va="center", fontsize=11, weight="bold")
         _box(axis, x + 0.2, 0.75, 1.9, 0.4, "tokens do texto", face=WHITE)
         _arrow(axis, (x + 1.15, 1.15), (x + 1.15, 1.4))
-        _box(axis, x + 0.2, 1.4, 1.9, 1.05, "modelo\npré-treinado", face=face, frozen=is_frozen)
+        _box(axis, x + 0.2, 1.4, 1.9, 1.05, model, face=face, frozen=is_frozen)
         stops = (2.45, 2.62, 2.97, 3.2) if i == 0 else (2.45, 3.2)
         for start, end in zip(stops[::2], stops[1::2], strict=True):
             _arrow(axis, (x + 1.15, start), (x + 1.15, end))

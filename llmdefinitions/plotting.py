@@ -366,8 +366,9 @@ def plot_memory(parts, limits, save_path=None):
         )
         lefts = {case: left + width for (case, left), width in zip(lefts.items(), widths, strict=True)}
     for row, total in enumerate(lefts.values()):
-        where = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-        axis.annotate(f"{decimal(total, 1)} GB", (total, row), fontsize=9, backgroundcolor="white", zorder=5, **where)
+        where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axis.annotate(f"{decimal(total, 1)} GB", (total, row), fontsize=10, bbox=background, zorder=5, **where)
     for i, (name, size) in enumerate(limits.items()):
         axis.axvline(size / 1e9, color="black", linestyle=DASHES[i % 3 + 1], linewidth=1.2, label=name)
     axis.set(xlabel="GB", xlim=(0, 1.16 * max(*lefts.values(), *(size / 1e9 for size in limits.values()))))
@@ -384,7 +385,7 @@ def plot_memory(parts, limits, save_path=None):
     _show_or_save(figure, save_path, f"Barras empilhadas da memória. {described}. Linhas: {marked}.")
 
 
-def plot_loss_mask(pieces, counted, columns=9, save_path=None):
+def plot_loss_mask(pieces, counted, columns=8, save_path=None):
     """Mostra os tokens de um exemplo na ordem, um por casa: hachurados os que não entram na perda.
 
     Args:

@@ -316,8 +316,8 @@ EXERCISES = {
                 "Faltou alguma das quatro",
                 changes={"sum(parts.values())": "sum(parts.values()) - parts['master']"},
             ),
-            Wrong("usa a placa inteira", "é mais que 80%", changes={"0.8 * gpu_gb": "gpu_gb"}),
-            Wrong("menor, e não menor ou igual", "ainda cabe", changes={"total <= 0.8": "total < 0.8"}),
+            Wrong("usa a placa inteira", "no máximo 80% da placa", changes={"0.8 * gpu_gb": "gpu_gb"}),
+            Wrong("menor, e não menor ou igual", "no máximo 80% da placa", changes={"total <= 0.8": "total < 0.8"}),
             Wrong("fits invertido", "é menos que 80%", changes={"total <= 0.8": "total > 0.8"}),
             Wrong(
                 "esquece fits",
@@ -424,4 +424,16 @@ EXERCISES = {
     ),
 }
 
-SURVIVORS = {}
+SURVIVORS = {
+    (
+        "01_memoria",
+        "parts = {'weights': 2 * n_params / 1000000000.0, 'gradients': 2 * trained, 'master': 4 * trained, "
+        "'optimizer': 4 * states[optimizer] * trained} → parts = {'weights': 2 * n_params / 1000000001.0, "
+        "'gradients': 2 * trained, 'master': 4 * trained, 'optimizer': 4 * states[optimizer] * trained}",
+    ): "1e9 e 1e9 + 1 diferem menos do que a tolerância da comparação",
+    (
+        "01_memoria",
+        "trained = trainable_fraction * n_params / 1000000000.0 → trained = trainable_fraction * n_params / "
+        "1000000001.0",
+    ): "1e9 e 1e9 + 1 diferem menos do que a tolerância da comparação",
+}
