@@ -407,7 +407,7 @@ EXERCISES = {
             ),
             Wrong(
                 "devolve na outra ordem",
-                "codes",
+                "esperava a forma (3, 1); recebi (3, 3)",
                 changes={"return codes, scales, error": "return scales, codes, error"},
             ),
             Wrong("esquece o erro", "os 3 valores", changes={"return codes, scales, error": "return codes, scales"}),
