@@ -37,6 +37,13 @@ _MODULE_NAMES = {
         "map_labels",
         "random_split",
     ),
+    "diagrams": (
+        "draw_classification_and_instruction",
+        "draw_llm_construction",
+        "draw_pipeline",
+        "draw_three_approaches",
+        "draw_video_still",
+    ),
     "features": ("extract_features", "extract_hidden_states", "load_encoder", "pool_hidden_states"),
     "classifier": (
         "LABEL_NAMES",
@@ -59,7 +66,7 @@ _MODULE_NAMES = {
     ),
     "frozen": ("ActivationCache", "prepare_frozen", "train_classifier_frozen"),
     "inference": ("classify_texts",),
-    "instruct": ("follow_instruction", "load_smollm2"),
+    "instruct": ("follow_instruction", "load_smollm2", "mark_answer"),
     "evaluation": ("classification_scores", "predict_loader", "tfidf_baseline"),
     "memory": ("estimate_finetuning_memory",),
     "plotting": (
@@ -67,13 +74,19 @@ _MODULE_NAMES = {
         "plot_batch",
         "plot_class_counts",
         "plot_confusion_matrix",
+        "plot_loss_mask",
+        "plot_memory",
         "plot_parameter_shares",
         "plot_precision_by_prevalence",
+        "plot_quantization",
         "plot_scores",
         "plot_token_lengths",
         "plot_token_pieces",
         "plot_values",
     ),
+    "pretraining": ("continue_pretraining", "perplexity"),
+    "quantization": ("dequantize_absmax", "quantize_absmax", "quantize_model"),
+    "video": ("show_video",),
 }
 _MODULE_OF = {name: module for module, names in _MODULE_NAMES.items() for name in names}
 

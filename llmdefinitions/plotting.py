@@ -472,3 +472,145 @@ def _show_or_save(figure, save_path, description):
         display({"text/html": tag, "text/plain": description}, raw=True)
     else:
         plt.show()
+
+
+def plot_memory(parts, limits, save_path=None):
+    """Empilha, numa barra por caso, o que ocupa a memória de um ajuste fino, com as capacidades que existem marcadas.
+
+    Args:
+        parts: ``{caso: {parte: bytes}}``, com as mesmas partes em todos (até quatro).
+        limits: ``{placa: bytes}``, as capacidades a marcar.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há casos ou se as partes diferem entre eles.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if len({tuple(values) for values in parts.values()}) != 1:
+        raise ValueError("parts: esperava ao menos um caso, todos com as mesmas partes na mesma ordem.")
+    figure, axis = plt.subplots(figsize=(7.2, 1.5 + 0.52 * len(parts)), layout="constrained")
+    lefts = dict.fromkeys(parts, 0.0)
+    for i, part in enumerate(next(iter(parts.values()))):
+        widths = [values[part] / 1e9 for values in parts.values()]
+        axis.barh(
+            list(parts),
+            widths,
+            left=list(lefts.values()),
+            label=part,
+            color=COLORS[i],
+            hatch=HATCHES[i],
+            edgecolor="black",
+            linewidth=0.6,
+        )
+        lefts = {case: left + width for (case, left), width in zip(lefts.items(), widths, strict=True)}
+    for row, total in enumerate(lefts.values()):
+        where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axis.annotate(f"{decimal(total, 1)} GB", (total, row), fontsize=10, bbox=background, zorder=5, **where)
+    for i, (name, size) in enumerate(limits.items()):
+        axis.axvline(size / 1e9, color="black", linestyle=DASHES[i % 3 + 1], linewidth=1.2, label=name)
+    axis.set(xlabel="GB", xlim=(0, 1.16 * max(*lefts.values(), *(size / 1e9 for size in limits.values()))))
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.42, 1), fontsize=9)
+    described = "; ".join(
+        f"{case}: "
+        + ", ".join(f"{part} {decimal(size / 1e9, 1)} GB" for part, size in values.items())
+        + f", ao todo {decimal(lefts[case], 1)} GB"
+        for case, values in parts.items()
+    )
+    marked = ", ".join(f"{name} em {decimal(size / 1e9, 0)} GB" for name, size in limits.items())
+    _show_or_save(figure, save_path, f"Barras empilhadas da memória. {described}. Linhas: {marked}.")
+
+
+def plot_loss_mask(pieces, counted, columns=8, save_path=None):
+    """Mostra os tokens de um exemplo na ordem, um por casa: hachurados os que não entram na perda.
+
+    Args:
+        pieces: o texto de cada token, ``(T,)``.
+        counted: se cada um entra na perda, ``(T,)``.
+        columns: tokens por linha.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há tokens ou se as duas sequências não têm o mesmo tamanho.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if len(pieces) != len(counted) or len(pieces) == 0:
+        raise ValueError("pieces, counted: esperava o mesmo número de itens, ao menos um.")
+    check_integer("columns", columns, minimum=1)
+    n_rows = -(-len(pieces) // columns)
+    figure, axis = plt.subplots(figsize=(8, 0.5 + 0.4 * n_rows), layout="constrained")
+    for i, (piece, counts) in enumerate(zip(pieces, counted, strict=True)):
+        row, column = divmod(i, columns)
+        style = {"color": COLORS[1]} if counts else {"color": "white", "hatch": "////"}
+        axis.barh(row, 0.94, left=column + 0.03, height=0.8, edgecolor="gray", linewidth=0.6, **style)
+        background = None if counts else {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        label = visible_token(piece)
+        axis.text(column + 0.5, row, label, ha="center", va="center", fontsize=9, bbox=background, parse_math=False)
+    axis.set(xlim=(0, columns), ylim=(n_rows - 0.5, -0.5))
+    axis.axis("off")
+    axis.legend(
+        handles=[
+            Patch(facecolor="white", edgecolor="gray", hatch="////", label="rótulo −100: fora da perda"),
+            Patch(facecolor=COLORS[1], edgecolor="gray", label="conta na perda"),
+        ],
+        frameon=False,
+        ncols=2,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+    )
+    inside = "".join(piece for piece, counts in zip(pieces, counted, strict=True) if counts)
+    description = (
+        f"{len(pieces)} tokens na ordem; {len(pieces) - sum(map(bool, counted))} estão fora da perda e "
+        f"{sum(map(bool, counted))} contam: «{inside}»."
+    )
+    _show_or_save(figure, save_path, description)
+
+
+def plot_quantization(weights, levels, save_path=None):
+    """Desenha onde estão os pesos de uma matriz e os níveis em que cada quantização os deixa.
+
+    Args:
+        weights: os pesos, array ou tensor de qualquer forma.
+        levels: ``{quantização: valores possíveis}``.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há pesos ou quantizações.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    weights = np.asarray(weights).ravel()
+    if weights.size == 0 or not levels:
+        raise ValueError("weights, levels: esperava ao menos um peso e uma quantização.")
+    figure, axes = plt.subplots(
+        1 + len(levels),
+        1,
+        figsize=(7.2, 2 + 0.6 * len(levels)),
+        sharex=True,
+        layout="constrained",
+        gridspec_kw={"height_ratios": [3.2, *(1 for _ in levels)]},
+    )
+    axes[0].hist(weights, bins=120, color=COLORS[1], edgecolor="black", linewidth=0.3)
+    axes[0].set_ylabel("Pesos")
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: thousands(int(value))))
+    for axis, (name, values) in zip(axes[1:], levels.items(), strict=True):
+        axis.vlines(np.asarray(values), 0, 1, color="black", linewidth=0.7)
+        axis.set_yticks([])
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    axes[-1].set_xlabel("Valor do peso")
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: decimal(value, 2).replace("-", "−")))
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    middle = np.quantile(np.abs(weights), 0.9)
+    around = f"entre −{decimal(middle, 2)} e {decimal(middle, 2)}"
+    described = "; ".join(
+        f"{name}: {len(values)} níveis, {int((np.abs(np.asarray(values)) <= middle).sum())} deles {around}"
+        for name, values in levels.items()
+    )
+    ends = [decimal(value, 2).replace("-", "−") for value in (weights.min(), weights.max())]
+    description = (
+        f"Histograma de {thousands(weights.size)} pesos, de {' a '.join(ends)}, "
+        f"nove em cada dez {around}; embaixo, um traço por nível. {described}."
+    )
+    _show_or_save(figure, save_path, description)

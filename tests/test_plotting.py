@@ -15,8 +15,11 @@ from llmdefinitions import (
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
+    plot_loss_mask,
+    plot_memory,
     plot_parameter_shares,
     plot_precision_by_prevalence,
+    plot_quantization,
     plot_scores,
     plot_token_lengths,
     plot_token_pieces,
@@ -104,6 +107,13 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_precision_by_prevalence({}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1.5, 0)}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1, 0)}, {"x": 1}),
+        lambda: plot_memory({}, {}),
+        lambda: plot_memory({"A": {"pesos": 1}, "B": {"estados": 1}}, {}),
+        lambda: plot_loss_mask([], []),
+        lambda: plot_loss_mask(["a"], [True, False]),
+        lambda: plot_loss_mask(["a"], [True], columns=0),
+        lambda: plot_quantization([], {"8 bits": [0]}),
+        lambda: plot_quantization([0.5], {}),
     ],
 )
 def test_bad_input_is_refused(call):
@@ -181,6 +191,42 @@ def test_token_pieces_show_spaces_bytes_and_counts(shown):
     assert first.get_facecolor() != second.get_facecolor()
 
 
+# --- as figuras dos conceitos
+
+
+def test_memory_bars_are_stacked_and_differ_without_color(shown):
+    parts = {"tudo": {"pesos": 28e9, "gradientes": 28e9, "m": 28e9, "v": 28e9}}
+    plot_memory(parts | {"1%": dict.fromkeys(parts["tudo"], 1e9)}, {"24 GB": 24e9, "80 GB": 80e9})
+    axis = shown[0].axes[0]
+    whole = axis.patches[::2]
+    assert [bar.get_x() for bar in whole] == [0, 28, 56, 84]
+    assert [bar.get_width() for bar in whole] == [28] * 4
+    assert len({bar.get_hatch() for bar in whole}) == 4
+    assert [text.get_text() for text in axis.texts] == ["112,0 GB", "4,0 GB"]
+    assert [list(line.get_xdata()) for line in axis.lines] == [[24, 24], [80, 80]]
+    assert len({line.get_linestyle() for line in axis.lines}) == 2
+    assert axis.get_xlim()[1] > 112
+
+
+def test_loss_mask_hatches_what_does_not_count(shown):
+    plot_loss_mask(["What", " ?", "\n", "Paris", " "], [False, False, False, True, True], columns=3)
+    axis = shown[0].axes[0]
+    assert [text.get_text() for text in axis.texts] == ["What", "␣?", "↵", "Paris", "␣"]
+    assert [bool(bar.get_hatch()) for bar in axis.patches] == [True, True, True, False, False]
+    rows = [round(bar.get_y() + bar.get_height() / 2) for bar in axis.patches]
+    assert rows == [0, 0, 0, 1, 1]
+
+
+def test_quantization_draws_every_level(shown):
+    plot_quantization(
+        torch.tensor([[0.0, 0.5], [-1.0, 1.0]]), {"8 bits": torch.arange(-3, 4) / 3, "2 bits": [-1, 0, 1]}
+    )
+    histogram, *levels = shown[0].axes
+    assert sum(bar.get_height() for bar in histogram.patches) == 4
+    assert [len(axis.collections[0].get_segments()) for axis in levels] == [7, 3]
+    assert [axis.get_ylabel() for axis in levels] == ["8 bits", "2 bits"]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -196,6 +242,18 @@ def test_token_pieces_show_spaces_bytes_and_counts(shown):
         (lambda: plot_parameter_shares({"A": {"x": 1500, "y": 500}}), ["A, 2.000: x 75,0%, y 25,0%"]),
         (lambda: plot_token_pieces(["oi 😀"], get_tokenizer()), ["oi | 20 F0 9F 98 | 80 (3)"]),
         (lambda: plot_attention([[1, 0], [0.4, 0.6]], ["a", "\n b"]), ["2 × 2", "«↵␣b» dá 60% a «↵␣b»"]),
+        (
+            lambda: plot_memory({"FP32": {"pesos": 28e9, "gradientes": 28e9}}, {"placa": 24e9}),
+            ["FP32: pesos 28,0 GB, gradientes 28,0 GB, ao todo 56,0 GB", "placa em 24 GB"],
+        ),
+        (
+            lambda: plot_loss_mask(["Oi", "$x$", " ", "\n"], [False, True, True, False]),
+            ["4 tokens na ordem; 2 estão fora da perda e 2 contam: «$x$ »"],
+        ),
+        (
+            lambda: plot_quantization([-1.0, 0.1, 0.1, 0.1, 1.0], {"2 bits": [-1, 0, 1]}),
+            ["5 pesos, de −1,00 a 1,00", "2 bits: 3 níveis, 3 deles entre −1,00 e 1,00"],
+        ),
     ],
 )
 def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):
