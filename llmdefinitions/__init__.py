@@ -63,6 +63,7 @@ _MODULE_NAMES = {
     "evaluation": ("classification_scores", "predict_loader", "tfidf_baseline"),
     "memory": ("estimate_finetuning_memory",),
     "plotting": (
+        "plot_attention",
         "plot_batch",
         "plot_class_counts",
         "plot_confusion_matrix",

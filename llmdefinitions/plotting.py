@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .checks import check_free_path, check_integer
@@ -284,6 +284,58 @@ def plot_precision_by_prevalence(rates, prevalences, save_path=None):
         for name, (recall, false) in rates.items()
     )
     _show_or_save(figure, save_path, f"Curvas da precisão, que sobem com a fração de spam. {described}.")
+
+
+def plot_attention(weights, tokens, title=None, save_path=None):
+    """Desenha os pesos de atenção de uma cabeça: cada linha é um token, e as colunas, para onde ele olha.
+
+    O peso está escrito em cada quadrado, em porcentagem; um peso zero, como os que a máscara causal impõe, é
+    hachurado. Nos nomes, ``␣`` é um espaço e ``↵`` uma quebra de linha.
+
+    Args:
+        weights: pesos de atenção, ``(T, T)``, entre 0 e 1; cada linha soma 1.
+        tokens: o texto de cada um dos ``T`` tokens.
+        title: título da figura.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há tokens, se os pesos não são ``(T, T)`` ou se uma linha não soma 1.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    weights = np.asarray(weights, dtype=float)
+    n_tokens = len(tokens)
+    if n_tokens == 0 or weights.shape != (n_tokens, n_tokens):
+        raise ValueError(
+            f"weights: esperava a forma ({n_tokens}, {n_tokens}), ao menos (1, 1); recebi {weights.shape}."
+        )
+    if weights.min() < 0 or not np.allclose(weights.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("weights: esperava pesos não negativos que somem 1 em cada linha, como os de um softmax.")
+    names = [visible_token(token) for token in tokens]
+    side = 1.6 + 0.48 * n_tokens
+    figure, axis = plt.subplots(figsize=(side, side), layout="constrained")
+    axis.imshow(weights, cmap="Greys", vmin=0, vmax=1)
+    for row, column in np.ndindex(weights.shape):
+        weight = weights[row, column]
+        if weight == 0:
+            axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", edgecolor="0.75", lw=0))
+        else:
+            color = "white" if weight > 0.5 else "black"
+            axis.text(column, row, f"{100 * weight:.0f}", ha="center", va="center", color=color, fontsize=9)
+    axis.set(xlabel="Token consultado", ylabel="Token que consulta", title=title)
+    axis.set_xticks(range(n_tokens), names, rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(n_tokens), names)
+    looked = "; ".join(
+        f"«{names[row]}» dá {percent(weights[row].max(), 0)} a «{names[weights[row].argmax()]}»"
+        for row in range(n_tokens)
+    )
+    _show_or_save(
+        figure, save_path, f"Mapa {n_tokens} × {n_tokens} dos pesos de atenção. O maior de cada linha: {looked}."
+    )
+
+
+def visible_token(token):
+    """Escreve um token com os espaços e as quebras de linha à vista: ``" now"`` vira ``"␣now"``."""
+    return token.replace(" ", "␣").replace("\n", "↵")
 
 
 def _precision(prevalence, recall, false_positive_rate):

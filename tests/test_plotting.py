@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from llmdefinitions import (
+    plot_attention,
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
@@ -89,6 +90,10 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_token_lengths([], 5),
         lambda: plot_token_lengths([3], 0),
         lambda: plot_batch([1, 2], 0),
+        lambda: plot_attention([], []),
+        lambda: plot_attention([[1, 0], [0, 1]], ["a"]),
+        lambda: plot_attention([[1, 0], [0.5, 0.4]], ["a", "b"]),
+        lambda: plot_attention([[1, 0], [1.5, -0.5]], ["a", "b"]),
         lambda: plot_precision_by_prevalence({}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1.5, 0)}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1, 0)}, {"x": 1}),
@@ -134,6 +139,20 @@ def test_precision_follows_bayes(shown):
     assert axis.lines[0].get_marker() != axis.lines[1].get_marker()
 
 
+# --- as figuras do GPT-2
+
+
+def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
+    plot_attention(torch.tensor([[1.0, 0.0], [0.4, 0.6]]), ["Win", " now"], title="cabeça 0")
+    axis = shown[0].axes[0]
+    written = [(text.get_position(), text.get_text(), text.get_color()) for text in axis.texts]
+    assert written == [((0, 0), "100", "white"), ((0, 1), "40", "black"), ((1, 1), "60", "white")]
+    [masked] = axis.patches
+    assert (masked.get_xy(), masked.get_hatch()) == ((0.5, -0.5), "////")
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Win", "␣now"]
+    assert axis.get_title() == "cabeça 0"
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -146,6 +165,7 @@ def test_precision_follows_bayes(shown):
         (lambda: plot_confusion_matrix([[1, 0], [0, 1]], ('"a"', "<b>")), ['0 de "a" previstas como <b>']),
         (lambda: plot_batch([[5, 6, 9, 9]], 9), ["1 × 4", "50% da grade"]),
         (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
+        (lambda: plot_attention([[1, 0], [0.4, 0.6]], ["a", "\n b"]), ["2 × 2", "«↵␣b» dá 60% a «↵␣b»"]),
     ],
 )
 def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):
