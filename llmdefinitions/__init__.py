@@ -67,9 +67,11 @@ _MODULE_NAMES = {
         "plot_batch",
         "plot_class_counts",
         "plot_confusion_matrix",
+        "plot_parameter_shares",
         "plot_precision_by_prevalence",
         "plot_scores",
         "plot_token_lengths",
+        "plot_token_pieces",
         "plot_values",
     ),
 }

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from .checks import check_free_path, check_integer
+from .checks import check_free_path, check_integer, check_tokenizer
 from .progress import decimal, percent, thousands
 
 AXIS_NAMES = {"loss": "Perda", "accuracy": "Acurácia"}
@@ -311,7 +311,7 @@ def plot_attention(weights, tokens, title=None, save_path=None):
     if weights.min() < 0 or not np.allclose(weights.sum(axis=1), 1, atol=1e-3):
         raise ValueError("weights: esperava pesos não negativos que somem 1 em cada linha, como os de um softmax.")
     names = [visible_token(token) for token in tokens]
-    side = 1.6 + 0.48 * n_tokens
+    side = 1.5 + 0.42 * n_tokens
     figure, axis = plt.subplots(figsize=(side, side), layout="constrained")
     axis.imshow(weights, cmap="Greys", vmin=0, vmax=1)
     for row, column in np.ndindex(weights.shape):
@@ -331,6 +331,92 @@ def plot_attention(weights, tokens, title=None, save_path=None):
     _show_or_save(
         figure, save_path, f"Mapa {n_tokens} × {n_tokens} dos pesos de atenção. O maior de cada linha: {looked}."
     )
+
+
+def plot_parameter_shares(counts, save_path=None):
+    """Compara em que partes estão os parâmetros de vários modelos, em barras deitadas que somam 100%.
+
+    Args:
+        counts: ``{modelo: {parte: quantos parâmetros}}``, com as mesmas partes em todos.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há modelos ou se as partes diferem entre eles.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if len({tuple(parts) for parts in counts.values()}) != 1:
+        raise ValueError("counts: esperava ao menos um modelo, todos com as mesmas partes na mesma ordem.")
+    totals = {model: sum(parts.values()) for model, parts in counts.items()}
+    figure, axis = plt.subplots(figsize=(7.2, 1.1 + 0.5 * len(counts)), layout="constrained")
+    left = np.zeros(len(counts))
+    for i, part in enumerate(next(iter(counts.values()))):
+        shares = np.array([parts[part] / totals[model] for model, parts in counts.items()])
+        style = {"color": COLORS[i % 4], "hatch": HATCHES[i % 4], "edgecolor": "black", "linewidth": 0.6}
+        bars = axis.barh(range(len(counts)), shares, left=left, height=0.7, label=part, **style)
+        written = [percent(share, 0) if share > 0.05 else "" for share in shares]
+        for label in axis.bar_label(bars, written, label_type="center", fontsize=9):
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+        left += shares
+    for row, total in enumerate(totals.values()):
+        axis.annotate(thousands(total), (1, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
+    axis.set(xlim=(0, 1.22), xlabel="Fração dos parâmetros (o total, à direita)")
+    axis.spines["bottom"].set_bounds(0, 1)
+    axis.set_xticks([0, 0.25, 0.5, 0.75, 1], [percent(tick, 0) for tick in (0, 0.25, 0.5, 0.75, 1)])
+    axis.set_yticks(range(len(counts)), counts)
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1), fontsize=9)
+    described = "; ".join(
+        f"{model}, {thousands(totals[model])}: "
+        + ", ".join(f"{part} {percent(number / totals[model], 1)}" for part, number in parts.items())
+        for model, parts in counts.items()
+    )
+    _show_or_save(figure, save_path, f"Barras com a parte de cada componente nos parâmetros. {described}.")
+
+
+def plot_token_pieces(texts, tokenizer, save_path=None):
+    """Mostra como um tokenizador corta textos: uma linha por texto, uma caixa por token.
+
+    Em cada caixa, ``␣`` é um espaço e ``↵`` uma quebra de linha; um token que não é um texto inteiro em UTF-8 aparece
+    como os seus bytes, em hexadecimal. À direita, quantos tokens são.
+
+    Args:
+        texts: os textos.
+        tokenizer: o tokenizador (veja ``get_tokenizer``); ``<|endoftext|>`` é cortado como texto comum.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        TypeError, ValueError: se não há textos, se um deles é vazio ou se ``tokenizer`` não é um tokenizador.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    check_tokenizer("tokenizer", tokenizer)
+    rows = [[_piece(token, tokenizer) for token in tokenizer.encode(text, disallowed_special=())] for text in texts]
+    if not rows or not all(rows):
+        raise ValueError("texts: esperava ao menos um texto, nenhum deles vazio.")
+    # A unidade do eixo horizontal é a largura de uma letra de 9 pontos da fonte de largura fixa.
+    widths = [[len(piece) + 1 for piece in row] for row in rows]
+    longest = max(map(sum, widths)) + 4
+    figure, axis = plt.subplots(figsize=(0.079 * longest, 0.34 * len(rows)), layout="constrained")
+    for y, (row, sizes) in enumerate(zip(rows, widths, strict=True)):
+        left = 0
+        for i, (piece, size) in enumerate(zip(row, sizes, strict=True)):
+            shade = ("white", "0.85")[i % 2]
+            axis.add_patch(Rectangle((left, y - 0.38), size, 0.76, facecolor=shade, edgecolor="black", lw=0.7))
+            axis.text(left + size / 2, y, piece, ha="center", va="center", family="monospace", fontsize=9)
+            left += size
+        axis.text(left + 1, y, str(len(row)), va="center", fontsize=9, weight="bold")
+    axis.set(xlim=(-0.3, longest), ylim=(len(rows) - 0.5, -0.5))
+    axis.set_axis_off()
+    described = "; ".join(f"{' | '.join(row)} ({len(row)})" for row in rows)
+    _show_or_save(figure, save_path, f"Cada texto cortado em tokens, e quantos são: {described}.")
+
+
+def _piece(token_id, tokenizer):
+    raw = tokenizer.decode_single_token_bytes(token_id)
+    try:
+        return visible_token(raw.decode())
+    except UnicodeDecodeError:
+        return raw.hex(" ").upper()
 
 
 def visible_token(token):

@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from llmdefinitions import (
+    get_tokenizer,
     plot_attention,
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
+    plot_parameter_shares,
     plot_precision_by_prevalence,
     plot_scores,
     plot_token_lengths,
+    plot_token_pieces,
     plot_values,
 )
 
@@ -91,6 +94,10 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_token_lengths([3], 0),
         lambda: plot_batch([1, 2], 0),
         lambda: plot_attention([], []),
+        lambda: plot_parameter_shares({}),
+        lambda: plot_parameter_shares({"A": {"x": 1}, "B": {"y": 1}}),
+        lambda: plot_token_pieces([], get_tokenizer()),
+        lambda: plot_token_pieces(["oi", ""], get_tokenizer()),
         lambda: plot_attention([[1, 0], [0, 1]], ["a"]),
         lambda: plot_attention([[1, 0], [0.5, 0.4]], ["a", "b"]),
         lambda: plot_attention([[1, 0], [1.5, -0.5]], ["a", "b"]),
@@ -153,6 +160,27 @@ def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
     assert axis.get_title() == "cabeça 0"
 
 
+def test_parameter_shares_fill_each_bar(shown):
+    plot_parameter_shares({"A": {"x": 3, "y": 1}, "B": {"x": 1, "y": 99}})
+    axis = shown[0].axes[0]
+    x_of_a, x_of_b, y_of_a, y_of_b = axis.patches
+    assert [x_of_a.get_width(), y_of_a.get_x(), y_of_a.get_width()] == [0.75, 0.75, 0.25]
+    assert [x_of_b.get_width(), y_of_b.get_x()] == [0.01, 0.01]
+    assert x_of_a.get_hatch() != y_of_a.get_hatch()
+    # Uma fatia estreita demais fica sem texto.
+    assert [text.get_text() for text in axis.texts] == ["75%", "", "25%", "99%", "4", "100"]
+
+
+def test_token_pieces_show_spaces_bytes_and_counts(shown):
+    plot_token_pieces(["não late", "a\n😀", "<|endoftext|>"], get_tokenizer())
+    axis = shown[0].axes[0]
+    pieces = ["n", "ão", "␣late", "3", "a", "↵", "F0 9F 98", "80", "4", "<", "|", "end", "of", "text", "|", ">", "7"]
+    assert [text.get_text() for text in axis.texts] == pieces
+    first, second, third = axis.patches[:3]
+    assert (first.get_x(), second.get_x(), third.get_x()) == (0, 2, 5)
+    assert first.get_facecolor() != second.get_facecolor()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -165,6 +193,8 @@ def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
         (lambda: plot_confusion_matrix([[1, 0], [0, 1]], ('"a"', "<b>")), ['0 de "a" previstas como <b>']),
         (lambda: plot_batch([[5, 6, 9, 9]], 9), ["1 × 4", "50% da grade"]),
         (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
+        (lambda: plot_parameter_shares({"A": {"x": 1500, "y": 500}}), ["A, 2.000: x 75,0%, y 25,0%"]),
+        (lambda: plot_token_pieces(["oi 😀"], get_tokenizer()), ["oi | 20 F0 9F 98 | 80 (3)"]),
         (lambda: plot_attention([[1, 0], [0.4, 0.6]], ["a", "\n b"]), ["2 × 2", "«↵␣b» dá 60% a «↵␣b»"]),
     ],
 )
