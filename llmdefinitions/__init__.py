@@ -68,6 +68,7 @@ _MODULE_NAMES = {
         "plot_class_counts",
         "plot_confusion_matrix",
         "plot_parameter_shares",
+        "plot_position_margins",
         "plot_precision_by_prevalence",
         "plot_scores",
         "plot_token_lengths",

@@ -16,6 +16,7 @@ from llmdefinitions import (
     plot_class_counts,
     plot_confusion_matrix,
     plot_parameter_shares,
+    plot_position_margins,
     plot_precision_by_prevalence,
     plot_scores,
     plot_token_lengths,
@@ -94,6 +95,10 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_token_lengths([3], 0),
         lambda: plot_batch([1, 2], 0),
         lambda: plot_attention([], []),
+        lambda: plot_position_margins([], [], 1),
+        lambda: plot_position_margins(["a", "b"], [1.0], 1),
+        lambda: plot_position_margins(["a"], [1.0], 0),
+        lambda: plot_position_margins(["a"], [1.0], 2),
         lambda: plot_parameter_shares({}),
         lambda: plot_parameter_shares({"A": {"x": 1}, "B": {"y": 1}}),
         lambda: plot_token_pieces([], get_tokenizer()),
@@ -149,6 +154,22 @@ def test_precision_follows_bayes(shown):
 # --- as figuras do GPT-2
 
 
+def test_position_margins_hatch_the_padding_and_point_to_both_ends(shown):
+    plot_position_margins(["Win", " now", "<pad>"], torch.tensor([0.5, -1.0, 2.0]), 2)
+    axis = shown[0].axes[0]
+    assert [bar.get_height() for bar in axis.patches] == [0.5, -1.0, 2.0]
+    assert [bar.get_hatch() or "" for bar in axis.patches] == ["", "", "//"]
+    assert [(note.get_text(), note.xy) for note in axis.texts] == [
+        ("último token\nde texto", (1, 0)),
+        ("última\nposição", (2, 2.0)),
+    ]
+
+
+def test_without_padding_there_is_one_end_only(shown):
+    plot_position_margins(["Win"], [-1.0], 1)
+    assert [note.get_text() for note in shown[0].axes[0].texts] == ["última\nposição"]
+
+
 def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
     plot_attention(torch.tensor([[1.0, 0.0], [0.4, 0.6]]), ["Win", " now"], title="cabeça 0")
     axis = shown[0].axes[0]
@@ -195,6 +216,7 @@ def test_token_pieces_show_spaces_bytes_and_counts(shown):
         (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
         (lambda: plot_parameter_shares({"A": {"x": 1500, "y": 500}}), ["A, 2.000: x 75,0%, y 25,0%"]),
         (lambda: plot_token_pieces(["oi 😀"], get_tokenizer()), ["oi | 20 F0 9F 98 | 80 (3)"]),
+        (lambda: plot_position_margins(["a", " b"], [0.5, -1.25], 1), ["1 de texto e 1", "a 0,50; ␣b -1,25"]),
         (lambda: plot_attention([[1, 0], [0.4, 0.6]], ["a", "\n b"]), ["2 × 2", "«↵␣b» dá 60% a «↵␣b»"]),
     ],
 )
