@@ -77,6 +77,7 @@ _MODULE_NAMES = {
         "plot_loss_mask",
         "plot_memory",
         "plot_parameter_shares",
+        "plot_position_margins",
         "plot_precision_by_prevalence",
         "plot_quantization",
         "plot_scores",

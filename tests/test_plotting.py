@@ -18,6 +18,7 @@ from llmdefinitions import (
     plot_loss_mask,
     plot_memory,
     plot_parameter_shares,
+    plot_position_margins,
     plot_precision_by_prevalence,
     plot_quantization,
     plot_scores,
@@ -97,6 +98,10 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_token_lengths([3], 0),
         lambda: plot_batch([1, 2], 0),
         lambda: plot_attention([], []),
+        lambda: plot_position_margins([], [], 1),
+        lambda: plot_position_margins(["a", "b"], [1.0], 1),
+        lambda: plot_position_margins(["a"], [1.0], 0),
+        lambda: plot_position_margins(["a"], [1.0], 2),
         lambda: plot_parameter_shares({}),
         lambda: plot_parameter_shares({"A": {"x": 1}, "B": {"y": 1}}),
         lambda: plot_token_pieces([], get_tokenizer()),
@@ -157,6 +162,22 @@ def test_precision_follows_bayes(shown):
 
 
 # --- as figuras do GPT-2
+
+
+def test_position_margins_hatch_the_padding_and_point_to_both_ends(shown):
+    plot_position_margins(["Win", " now", "<pad>"], torch.tensor([0.5, -1.0, 2.0]), 2)
+    axis = shown[0].axes[0]
+    assert [bar.get_height() for bar in axis.patches] == [0.5, -1.0, 2.0]
+    assert [bar.get_hatch() or "" for bar in axis.patches] == ["", "", "//"]
+    assert [(note.get_text(), note.xy) for note in axis.texts] == [
+        ("último token\nde texto", (1, 0)),
+        ("última\nposição", (2, 2.0)),
+    ]
+
+
+def test_without_padding_there_is_one_end_only(shown):
+    plot_position_margins(["Win"], [-1.0], 1)
+    assert [note.get_text() for note in shown[0].axes[0].texts] == ["última\nposição"]
 
 
 def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
@@ -254,6 +275,7 @@ def test_quantization_draws_every_level(shown):
             lambda: plot_quantization([-1.0, 0.1, 0.1, 0.1, 1.0], {"2 bits": [-1, 0, 1]}),
             ["5 pesos, de −1,00 a 1,00", "2 bits: 3 níveis, 3 deles entre −1,00 e 1,00"],
         ),
+        (lambda: plot_position_margins(["a", " b"], [0.5, -1.25], 1), ["1 de texto e 1", "a 0,50; ␣b -1,25"]),
     ],
 )
 def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):
