@@ -20,6 +20,7 @@ import os
 import reprlib
 import textwrap
 import traceback
+from collections import Counter, OrderedDict, defaultdict
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from importlib import import_module
 from operator import attrgetter
@@ -49,7 +50,7 @@ _KINDS = {
     list: ("uma lista", {list}),
     tuple: ("uma tupla", {tuple, torch.Size}),
     set: ("um conjunto (set)", {set, frozenset}),
-    dict: ("um dicionário", {dict}),
+    dict: ("um dicionário", {dict, OrderedDict, defaultdict, Counter}),
     np.ndarray: ("um array do NumPy", {np.ndarray}),
     torch.Tensor: ("um tensor", {torch.Tensor, torch.nn.Parameter}),
     torch.dtype: ("um tipo do PyTorch (dtype)", {torch.dtype}),

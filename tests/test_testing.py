@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,9 @@ EQUAL = [
     ([1, [2.0, "a"]], [1, [2.0, "a"]]),
     (torch.Size([8, 120]), (8, 120)),
     ({"b": 1, "a": 0.5}, {"a": 0.5, "b": 1}),
+    (Counter("aab"), {"a": 2, "b": 1}),
+    (OrderedDict(a=1), {"a": 1}),
+    (defaultdict(int, a=1), {"a": 1}),
     ({1, "a"}, {"a", 1}),
     (np.array([1.0, np.nan]), np.array([1.0, np.nan])),
     (np.array(["a", "b"]), np.array(["a", "b"])),
