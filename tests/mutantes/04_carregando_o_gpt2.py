@@ -375,12 +375,26 @@ def attend(queries, keys, values, mask):
             Wrong(
                 "confere os limites depois de perguntar",
                 "Confira os dois limites",
-                changes={
-                    "len(new_ids) < max_new_tokens and ids.shape[1] < context_length": "True",
-                    "            ids = torch.cat([ids, next_id], dim=1)\n": "            ids = torch.cat([ids, next_id], dim=1)\n"
-                    "            if len(new_ids) >= max_new_tokens or ids.shape[1] >= context_length:\n"
-                    "                break\n",
-                },
+                code="""
+@torch.no_grad()
+def write_until_end(model, ids, max_new_tokens, context_length, eos_id=50256):
+    if ids.shape[1] > context_length:
+        raise ValueError("não cabe")
+    new_ids, training = [], model.training
+    model.eval()
+    while True:
+        token = model(ids)[0, -1].argmax().item()
+        if token == eos_id:
+            reason = "fim"
+            break
+        new_ids.append(token)
+        ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+        if len(new_ids) >= max_new_tokens or ids.shape[1] >= context_length:
+            reason = "limite"
+            break
+    model.train(training)
+    return new_ids, reason
+""",
             ),
             Wrong("ignora max_new_tokens", "new_ids", changes={"len(new_ids) < max_new_tokens and ": ""}),
             Wrong("não passa ao modo de avaliação", "com eval()", changes={"    model.eval()\n": ""}),
