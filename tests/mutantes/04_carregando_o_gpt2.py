@@ -95,6 +95,11 @@ EXERCISES = {
     "04_parametros": Exercise(
         right=COUNT_RIGHT,
         wrong=(
+            Wrong(
+                "multiplica a configuração",
+                "unsupported operand type(s) for *: 'int' and 'dict'",
+                changes={"V * C + N * C": "2 * cfg"},
+            ),
             Wrong("esquece as posições", "a tabela das posições", changes={" + N * C,": ","}),
             Wrong(
                 "esquece todos os vieses da atenção",
@@ -235,6 +240,7 @@ def count_by_formula(cfg, tied=True):
                 "A máscara não fez diferença",
                 changes={"masked_fill(~mask, -torch.inf)": "clone()"},
             ),
+            Wrong("1 menos a máscara", "the `-` operator, with a bool tensor", changes={"~mask": "1 - mask"}),
             Wrong("a máscara ao contrário", "A máscara está ao contrário", changes={"~mask": "mask"}),
             Wrong(
                 "a máscara depois do softmax",
@@ -361,10 +367,10 @@ def attend(queries, keys, values, mask):
                 "não entra em new_ids",
                 changes={'reason = "fim"': 'new_ids.append(eos_id)\n                reason = "fim"'},
             ),
-            Wrong("não para no fim", "new_ids", changes={"next_id.item() == eos_id": "False"}),
+            Wrong("não para no fim", "O laço não parou onde devia", changes={"next_id.item() == eos_id": "False"}),
             Wrong(
                 "passa do contexto",
-                "São 6 tokens ao todo",
+                "o contexto conta também os 2 do começo",
                 changes={"ids.shape[1] < context_length": "ids.shape[1] <= context_length"},
             ),
             Wrong(
@@ -396,7 +402,21 @@ def write_until_end(model, ids, max_new_tokens, context_length, eos_id=50256):
     return new_ids, reason
 """,
             ),
-            Wrong("ignora max_new_tokens", "new_ids", changes={"len(new_ids) < max_new_tokens and ": ""}),
+            Wrong(
+                "ignora o contexto",
+                "esperava de 1 a 10 tokens; recebi 11",
+                changes={" and ids.shape[1] < context_length": ""},
+            ),
+            Wrong(
+                "o token novo não tem dimensões",
+                "zero-dimensional tensor (at position 1) cannot be concatenated",
+                changes={"[:, -1:].argmax(dim=-1)": "[0, -1].argmax()"},
+            ),
+            Wrong(
+                "ignora max_new_tokens",
+                "O laço não parou onde devia",
+                changes={"len(new_ids) < max_new_tokens and ": ""},
+            ),
             Wrong("não passa ao modo de avaliação", "com eval()", changes={"    model.eval()\n": ""}),
             Wrong(
                 "deixa o modelo em avaliação",
@@ -431,7 +451,7 @@ def write_until_end(model, ids, max_new_tokens, context_length, eos_id=50256):
                 "new_ids",
                 changes={"next_id.item() == eos_id": "next_id.item() == eos_id or eos_id in ids"},
             ),
-            Wrong("usa a primeira posição", "da última posição", changes={"[:, -1:]": "[:, :1]"}),
+            Wrong("usa a primeira posição", "na última posição", changes={"[:, -1:]": "[:, :1]"}),
             Wrong(
                 "devolve tensores",
                 "Falta .item()",
@@ -527,7 +547,7 @@ def text_perplexity(text, model, tokenizer, context_length):
             Wrong(
                 "calcula gradientes", "Use torch.no_grad() ao medir", changes={"torch.no_grad()": "torch.enable_grad()"}
             ),
-            Wrong("devolve tensor", "esperava um número", changes={".exp().item(), len": ".exp(), len"}),
+            Wrong("devolve tensor", "Falta .item()", changes={".exp().item(), len": ".exp(), len"}),
             Wrong(
                 "devolve só a perplexidade",
                 "os 2 valores (perplexity, n_predicted)",
