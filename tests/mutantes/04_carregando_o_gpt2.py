@@ -417,7 +417,7 @@ def write_until_end(model, ids, max_new_tokens, context_length, eos_id=50256):
                 "O laço não parou onde devia",
                 changes={"len(new_ids) < max_new_tokens and ": ""},
             ),
-            Wrong("não passa ao modo de avaliação", "com eval()", changes={"    model.eval()\n": ""}),
+            Wrong("não passa ao modo de avaliação", "e o eval()", changes={"    model.eval()\n": ""}),
             Wrong(
                 "deixa o modelo em avaliação",
                 "Devolva o modelo ao modo",
@@ -451,7 +451,7 @@ def write_until_end(model, ids, max_new_tokens, context_length, eos_id=50256):
                 "new_ids",
                 changes={"next_id.item() == eos_id": "next_id.item() == eos_id or eos_id in ids"},
             ),
-            Wrong("usa a primeira posição", "na última posição", changes={"[:, -1:]": "[:, :1]"}),
+            Wrong("usa a primeira posição", "Confira a última posição", changes={"[:, -1:]": "[:, :1]"}),
             Wrong(
                 "devolve tensores",
                 "Falta .item()",
