@@ -95,6 +95,11 @@ EXERCISES = {
     "04_parametros": Exercise(
         right=COUNT_RIGHT,
         wrong=(
+            Wrong(
+                "multiplica a configuração",
+                "unsupported operand type(s) for *: 'int' and 'dict'",
+                changes={"V * C + N * C": "2 * cfg"},
+            ),
             Wrong("esquece as posições", "a tabela das posições", changes={" + N * C,": ","}),
             Wrong(
                 "esquece todos os vieses da atenção",
@@ -102,7 +107,9 @@ EXERCISES = {
                 changes={' + C + 3 * C * cfg["qkv_bias"]': ""},
             ),
             Wrong("esquece qkv_bias", "também têm viés", changes={' + 3 * C * cfg["qkv_bias"]': ""}),
-            Wrong("põe sempre o viés de qkv_bias", "qkv_bias=False", changes={'3 * C * cfg["qkv_bias"]': "3 * C"}),
+            Wrong(
+                "põe sempre o viés de qkv_bias", "três vieses não existem", changes={'3 * C * cfg["qkv_bias"]': "3 * C"}
+            ),
             Wrong(
                 "esquece a projeção de saída",
                 "projeção de saída da atenção",
@@ -115,12 +122,31 @@ EXERCISES = {
                 "vieses da rede",
                 changes={"C * 4 * C + 4 * C + 4 * C * C + C": "8 * C * C"},
             ),
+            Wrong(
+                "vieses da rede, 4C nas duas",
+                "4C numa camada e C na outra",
+                changes={"4 * C * C + C),": "4 * C * C + 4 * C),"},
+            ),
+            Wrong(
+                "vieses da rede, C nas duas",
+                "4C numa camada e C na outra",
+                changes={"C * 4 * C + 4 * C +": "C * 4 * C + C +"},
+            ),
+            Wrong("três normas por bloco", "e não três", changes={"(2 * L + 1)": "(3 * L + 1)"}),
             Wrong("esquece a norma final", "a norma final", changes={"(2 * L + 1)": "(2 * L)"}),
             Wrong(
                 "só a escala das normas", "escala e deslocamento", changes={"(2 * L + 1) * 2 * C": "(2 * L + 1) * C"}
             ),
-            Wrong("conta a cabeça ligada", "não tem parâmetros seus", changes={"0 if tied else C * V": "C * V"}),
-            Wrong("nunca conta a cabeça", "tied=False, head", changes={"0 if tied else C * V": "0"}),
+            Wrong("conta a cabeça ligada", "É 0 com tied=True", changes={"0 if tied else C * V": "C * V"}),
+            Wrong("nunca conta a cabeça", "e, se não, C × V, sem viés", changes={"0 if tied else C * V": "0"}),
+            Wrong(
+                "põe viés na cabeça", "C × V, sem viés", changes={"0 if tied else C * V": "0 if tied else C * V + V"}
+            ),
+            Wrong(
+                "o total esquece a cabeça",
+                "É a soma dos outros cinco",
+                changes={"sum(counts.values())": "sum(counts.values()) - counts['head']"},
+            ),
             Wrong("esquece o total", "esperava as chaves", changes={' | {"total": sum(counts.values())}': ""}),
             Wrong(
                 "multiplica pelas cabeças",
@@ -153,7 +179,7 @@ def count_by_formula(cfg, tied=True):
             ),
             Wrong(
                 "preenchimento à direita",
-                "o preenchimento está à esquerda",
+                "O preenchimento fica à esquerda",
                 changes={
                     "start = n_tokens - torch.tensor(lengths)": "stop = torch.tensor(lengths)",
                     "(j <= i) & (j >= start)": "(j <= i) & (j < stop) & (i < stop)",
@@ -161,10 +187,15 @@ def count_by_formula(cfg, tied=True):
             ),
             Wrong(
                 "olha para o preenchimento",
-                "olhando para o preenchimento",
+                "O texto não olha para o preenchimento",
                 changes={" & (j >= start)": " & (start > -1)"},
             ),
             Wrong("olha para o futuro", "Compare linha por linha", changes={"(j <= i) & ": ""}),
+            Wrong(
+                "preenchimento olha para o preenchimento",
+                "não olha para outro preenchimento",
+                changes={"sees = (j <= i) & (j >= start)": "sees = (j <= i) & ((j >= start) | (i < start))"},
+            ),
             Wrong(
                 "linhas e colunas trocadas",
                 "Linhas e colunas se trocaram",
@@ -174,7 +205,7 @@ def count_by_formula(cfg, tied=True):
             Wrong("a janela não faz nada", "ela e mais uma", changes={"sees = sees & (i - j < window)": "pass"}),
             Wrong(
                 "preenchimento sem ninguém",
-                "Compare linha por linha",
+                "O preenchimento olha para si mesmo",
                 changes={"return sees | (i == j)": "return sees"},
             ),
             Wrong(
@@ -187,7 +218,8 @@ def count_by_formula(cfg, tied=True):
                 "a forma (2, 4, 4)",
                 changes={"return sees | (i == j)": "return (sees | (i == j))[0]"},
             ),
-            Wrong("aceita janela 0", "deveria levantar ValueError", changes={"window < 1": "window < 0"}),
+            Wrong("aceita janela 0", "window=0) deveria levantar ValueError", changes={"window < 1": "window < 0"}),
+            Wrong("só recusa a janela 0", "window=-1) deveria levantar", changes={"window < 1": "window == 0"}),
             Wrong("recusa a janela 1", "parou com ValueError", changes={"window < 1": "window < 2"}),
             Wrong(
                 "janela 0 vira sem janela",
@@ -201,13 +233,14 @@ def count_by_formula(cfg, tied=True):
         right=ATTEND_RIGHT,
         wrong=(
             Wrong("não divide", "Faltou dividir por √D", changes={" / queries.shape[-1] ** 0.5": ""}),
-            Wrong("divide por D", "Confira a ordem", changes={" ** 0.5": ""}),
+            Wrong("divide por D", "Divida por √D, a raiz", changes={" ** 0.5": ""}),
             Wrong("divide por √T", "Confira a ordem", changes={"queries.shape[-1]": "queries.shape[-2]"}),
             Wrong(
                 "esquece a máscara",
                 "A máscara não fez diferença",
                 changes={"masked_fill(~mask, -torch.inf)": "clone()"},
             ),
+            Wrong("1 menos a máscara", "the `-` operator, with a bool tensor", changes={"~mask": "1 - mask"}),
             Wrong("a máscara ao contrário", "A máscara está ao contrário", changes={"~mask": "mask"}),
             Wrong(
                 "a máscara depois do softmax",
@@ -240,22 +273,41 @@ def attend(queries, keys, values, mask):
     return weights @ values, weights
 """,
             ),
+            Wrong(
+                "apaga o nan multiplicando pela máscara",
+                "os pesos e a saída são 0",
+                changes={".nan_to_num(0.0)": " * mask"},
+            ),
+            Wrong(
+                "troca o nan, mas divide por 0",
+                "os pesos e a saída são 0",
+                changes={"total.clamp(min=1.0)": "total"},
+            ),
             Wrong("linha toda escondida vira nan", "os pesos e a saída são 0", changes={".nan_to_num(0.0)": ""}),
-            Wrong("o softmax pelas colunas", "Confira a ordem", changes={"powers.sum(dim=-1": "powers.sum(dim=-2"}),
+            Wrong(
+                "soma as colunas",
+                "você somou as colunas",
+                changes={"powers.sum(dim=-1": "powers.sum(dim=-2", "total.clamp(min=1.0)": "total"},
+            ),
+            Wrong(
+                "soma as colunas, sem dividir por menos que 1",
+                "Confira a ordem",
+                changes={"powers.sum(dim=-1": "powers.sum(dim=-2"},
+            ),
             Wrong("não transpõe as chaves", "parou com RuntimeError", changes={"keys.transpose(-2, -1)": "keys"}),
             Wrong(
                 "devolve só a saída",
-                "os 2 valores (context, weights)",
+                "os 2 valores (output, weights)",
                 changes={"return weights @ values, weights": "return weights @ values"},
             ),
             Wrong(
                 "troca a ordem do retorno",
-                "esperava a forma",
+                "Vieram trocados a saída e os pesos",
                 changes={"return weights @ values, weights": "return weights, weights @ values"},
             ),
             Wrong(
                 "muda as consultas",
-                "Trabalhe em cópias",
+                "mexe no que recebeu",
                 changes={"    scores = queries @": "    queries.add_(0.5)\n    scores = queries @"},
             ),
             Wrong(
@@ -315,10 +367,10 @@ def attend(queries, keys, values, mask):
                 "não entra em new_ids",
                 changes={'reason = "fim"': 'new_ids.append(eos_id)\n                reason = "fim"'},
             ),
-            Wrong("não para no fim", "new_ids", changes={"next_id.item() == eos_id": "False"}),
+            Wrong("não para no fim", "O laço não parou onde devia", changes={"next_id.item() == eos_id": "False"}),
             Wrong(
                 "passa do contexto",
-                "São 6 tokens ao todo",
+                "o contexto conta também os 2 do começo",
                 changes={"ids.shape[1] < context_length": "ids.shape[1] <= context_length"},
             ),
             Wrong(
@@ -326,10 +378,46 @@ def attend(queries, keys, values, mask):
                 "6, 99",
                 changes={"ids.shape[1] < context_length": "True", "model(ids)[": "model(ids[:, -context_length:])["},
             ),
-            Wrong("ignora max_new_tokens", "new_ids", changes={"len(new_ids) < max_new_tokens and ": ""}),
             Wrong(
-                "não passa ao modo de avaliação", "o modelo em modo de avaliação", changes={"    model.eval()\n": ""}
+                "confere os limites depois de perguntar",
+                "Confira os dois limites",
+                code="""
+@torch.no_grad()
+def write_until_end(model, ids, max_new_tokens, context_length, eos_id=50256):
+    if ids.shape[1] > context_length:
+        raise ValueError("não cabe")
+    new_ids, training = [], model.training
+    model.eval()
+    while True:
+        token = model(ids)[0, -1].argmax().item()
+        if token == eos_id:
+            reason = "fim"
+            break
+        new_ids.append(token)
+        ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+        if len(new_ids) >= max_new_tokens or ids.shape[1] >= context_length:
+            reason = "limite"
+            break
+    model.train(training)
+    return new_ids, reason
+""",
             ),
+            Wrong(
+                "ignora o contexto",
+                "esperava de 1 a 10 tokens; recebi 11",
+                changes={" and ids.shape[1] < context_length": ""},
+            ),
+            Wrong(
+                "o token novo não tem dimensões",
+                "zero-dimensional tensor (at position 1) cannot be concatenated",
+                changes={"[:, -1:].argmax(dim=-1)": "[0, -1].argmax()"},
+            ),
+            Wrong(
+                "ignora max_new_tokens",
+                "O laço não parou onde devia",
+                changes={"len(new_ids) < max_new_tokens and ": ""},
+            ),
+            Wrong("não passa ao modo de avaliação", "e o eval()", changes={"    model.eval()\n": ""}),
             Wrong(
                 "deixa o modelo em avaliação",
                 "Devolva o modelo ao modo",
@@ -355,7 +443,7 @@ def attend(queries, keys, values, mask):
             ),
             Wrong(
                 "aceita texto longo demais",
-                "deveria levantar ValueError",
+                "São 2 tokens, e cabe 1",
                 changes={"if ids.shape[1] > context_length": "if False"},
             ),
             Wrong(
@@ -363,11 +451,16 @@ def attend(queries, keys, values, mask):
                 "new_ids",
                 changes={"next_id.item() == eos_id": "next_id.item() == eos_id or eos_id in ids"},
             ),
-            Wrong("usa a primeira posição", "última posição", changes={"[:, -1:]": "[:, :1]"}),
+            Wrong("usa a primeira posição", "Confira a última posição", changes={"[:, -1:]": "[:, :1]"}),
             Wrong(
                 "devolve tensores",
-                "esperava um número inteiro",
+                "Falta .item()",
                 changes={"new_ids.append(next_id.item())": "new_ids.append(next_id)"},
+            ),
+            Wrong(
+                "devolve tensores sem dimensão",
+                "Falta .item()",
+                changes={"new_ids.append(next_id.item())": "new_ids.append(next_id[0, 0])"},
             ),
             Wrong(
                 "devolve só os ids",
@@ -446,11 +539,15 @@ def text_perplexity(text, model, tokenizer, context_length):
             Wrong(
                 "o fim do texto é especial", "Encountered text corresponding", changes={", disallowed_special=()": ""}
             ),
-            Wrong("a marca vira 50256", "n_predicted", changes={"disallowed_special=()": 'allowed_special="all"'}),
+            Wrong(
+                "a marca vira 50256",
+                "é texto comum, e não a marca",
+                changes={"disallowed_special=()": 'allowed_special="all"'},
+            ),
             Wrong(
                 "calcula gradientes", "Use torch.no_grad() ao medir", changes={"torch.no_grad()": "torch.enable_grad()"}
             ),
-            Wrong("devolve tensor", "esperava um número", changes={".exp().item(), len": ".exp(), len"}),
+            Wrong("devolve tensor", "Falta .item()", changes={".exp().item(), len": ".exp(), len"}),
             Wrong(
                 "devolve só a perplexidade",
                 "os 2 valores (perplexity, n_predicted)",
