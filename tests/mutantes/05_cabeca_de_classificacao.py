@@ -379,7 +379,7 @@ def last_logits(model, input_ids, pad_token_id=50256):
             ),
             Wrong(
                 "a razão invertida",
-                "Confira a fração",
+                "Confira a fração do logaritmo",
                 changes={"threshold / (1 - threshold)": "(1 - threshold) / threshold"},
             ),
             Wrong("a comparação invertida", "ao contrário", changes={">= math": "< math"}),
@@ -423,7 +423,8 @@ SURVIVORS = {
     ): "o lote tem uma mensagem só: a primeira é a última",
     (
         "05_ultimo_token",
-        "places = torch.arange(input_ids.shape[1], device=input_ids.device) → places = torch.arange(input_ids.shape[1])",
+        "places = torch.arange(input_ids.shape[1], device=input_ids.device) → "
+        "places = torch.arange(input_ids.shape[1])",
     ): "na CPU, o dispositivo padrão já é o dos ids",
     (
         "05_ultimo_token",
