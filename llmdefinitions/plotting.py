@@ -451,10 +451,11 @@ def plot_position_margins(tokens, margins, n_real, save_path=None):
         axis.bar(positions, margins[positions.start : positions.stop], **style)
     ends = {n_real - 1: "último token\nde texto", len(tokens) - 1: "última\nposição"}
     top = max(0, margins.max())
-    axis.set_ylim(top=top + 0.45 * (top - min(0, margins.min()) or 1))
-    for position, name in ends.items():
-        arrow = {"arrowprops": {"arrowstyle": "->"}, "textcoords": "offset points", "ha": "center", "fontsize": 9}
-        axis.annotate(name, (position, max(0, margins[position])), xytext=(0, 30), **arrow)
+    span = top - min(0, margins.min()) or 1
+    axis.set_ylim(top=top + 0.45 * span)
+    for (position, name), (side, corner) in zip(ends.items(), (("right", 1), ("left", 0)), strict=False):
+        arrow = {"arrowprops": {"arrowstyle": "->", "relpos": (corner, 0)}, "ha": side, "fontsize": 9}
+        axis.annotate(name, (position, max(0, margins[position])), (position, top + 0.15 * span), **arrow)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set(ylabel="Logit da classe 1 − logit da classe 0")
     axis.set_xticks(range(len(tokens)), names, rotation=60, ha="right", rotation_mode="anchor")

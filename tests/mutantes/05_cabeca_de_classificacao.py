@@ -97,14 +97,16 @@ EXERCISES = {
             Wrong(
                 "a semente sempre 123", "Use a semente", changes={"torch.manual_seed(seed)": "torch.manual_seed(123)"}
             ),
-            Wrong("a largura do modelo da aula", "(3, 4)", changes={"old.in_features": "768"}),
+            Wrong("a largura do modelo da aula", "a largura da antiga", changes={"old.in_features": "768"}),
             Wrong(
                 "sem viés", "não tem viés", changes={"num_classes)\n    model": "num_classes, bias=False)\n    model"}
             ),
-            Wrong("sempre duas classes", "(3, 4)", changes={"old.in_features, num_classes": "old.in_features, 2"}),
+            Wrong(
+                "sempre duas classes", "use num_classes", changes={"old.in_features, num_classes": "old.in_features, 2"}
+            ),
             Wrong("devolve a nova", "Guarde-a antes de trocar", changes={"return old": "return model.out_head"}),
             Wrong("não devolve nada", "faltou o return", changes={"return old": "old"}),
-            Wrong("não troca", "Atribua a nova a model.out_head", changes={"model.out_head = new": "new = new"}),
+            Wrong("não troca", "atribua a nova a model.out_head", changes={"model.out_head = new": "new = new"}),
             Wrong(
                 "congela a nova também",
                 "a cabeça nova não é treinável",
@@ -167,7 +169,9 @@ def swap_head(model, num_classes, seed=123):
             Wrong("corta a partir de -0", "a lista inteira", changes={"n_layers - n_blocks :": "-n_blocks:"}),
             Wrong("esquece a norma final", "A norma final ou a cabeça", changes={"model.final_norm, ": ""}),
             Wrong("esquece a cabeça", "A norma final ou a cabeça", changes={", model.out_head)": ")"}),
-            Wrong("os primeiros blocos", "deveria treinar", changes={"[n_layers - n_blocks :]": "[:n_blocks]"}),
+            Wrong(
+                "os primeiros blocos", "Treinam os últimos blocos", changes={"[n_layers - n_blocks :]": "[:n_blocks]"}
+            ),
             Wrong("um bloco a mais", "n_trainable", changes={"[n_layers - n_blocks :]": "[n_layers - n_blocks - 1 :]"}),
             Wrong(
                 "conta camadas, e não parâmetros",
@@ -221,14 +225,19 @@ def train_only_the_end(model, n_blocks):
                 changes={"for causal in (True, False)": "for causal in (True, True)"},
             ),
             Wrong(
-                "desliga só no último bloco, que é pouco",
-                "a máscara desligada em todos os blocos",
+                "liga e desliga só no primeiro e no último bloco",
+                "Ligue a máscara em todos os blocos",
                 changes={
                     "            for block in model.trf_blocks:\n                block.att.is_causal = causal": (
                         "            model.trf_blocks[-1].att.is_causal = causal\n"
                         "            model.trf_blocks[0].att.is_causal = causal"
                     )
                 },
+            ),
+            Wrong(
+                "não desliga no primeiro bloco",
+                "a máscara desligada em todos os blocos",
+                changes={"is_causal = causal": "is_causal = causal or block is model.trf_blocks[0]"},
             ),
             Wrong("troca a ordem dos resultados", "Ela estava ligada", changes={"(True, False)": "(False, True)"}),
             Wrong(
@@ -370,7 +379,7 @@ def last_logits(model, input_ids, pad_token_id=50256):
             ),
             Wrong(
                 "a razão invertida",
-                "threshold=0.9",
+                "Confira a fração do logaritmo",
                 changes={"threshold / (1 - threshold)": "(1 - threshold) / threshold"},
             ),
             Wrong("a comparação invertida", "ao contrário", changes={">= math": "< math"}),
@@ -379,7 +388,9 @@ def last_logits(model, input_ids, pad_token_id=50256):
             Wrong("aceita o limiar 0", "estritamente entre 0 e 1", changes={"0 < threshold": "0 <= threshold"}),
             Wrong("aceita o limiar 1", "estritamente entre 0 e 1", changes={"threshold < 1": "threshold <= 1"}),
             Wrong("não recusa limiar nenhum", "estritamente entre 0 e 1", changes={"not 0 < threshold < 1": "False"}),
-            Wrong("só olha o logit do spam", "threshold=0.9", changes={"logits[:, 1] - logits[:, 0]": "logits[:, 1]"}),
+            Wrong(
+                "só olha o logit do spam", "Você olhou só z₁", changes={"logits[:, 1] - logits[:, 0]": "logits[:, 1]"}
+            ),
             Wrong(
                 "calcula o softmax",
                 "Tensor.softmax",
@@ -404,4 +415,23 @@ def decide(logits, threshold=None):
     ),
 }
 
-SURVIVORS = {}
+SURVIVORS = {
+    (
+        "05_causalidade",
+        "effects.append((alone - grown).abs().amax(dim=-1)[0]) → "
+        "effects.append((alone - grown).abs().amax(dim=-1)[-1])",
+    ): "o lote tem uma mensagem só: a primeira é a última",
+    (
+        "05_ultimo_token",
+        "places = torch.arange(input_ids.shape[1], device=input_ids.device) → "
+        "places = torch.arange(input_ids.shape[1])",
+    ): "na CPU, o dispositivo padrão já é o dos ids",
+    (
+        "05_ultimo_token",
+        "rows = torch.arange(len(input_ids), device=input_ids.device) → rows = torch.arange(len(input_ids))",
+    ): "na CPU, o dispositivo padrão já é o dos ids",
+    (
+        "05_decisao",
+        "return logits.argmax(dim=-1) → return logits.argmax(dim=1)",
+    ): "os logits têm duas dimensões: a última é a 1",
+}
