@@ -43,15 +43,16 @@ def draw_llm_construction(save_path=None):
     _box(axis, 5.65, 0.5, 2.1, 0.8, "pedidos e respostas\n→ assistente", face=GREEN)
     _arrow(axis, (4.7, 1.1), (5.65, 2.75))
     _arrow(axis, (4.7, 0.9), (5.65, 0.9))
-    axis.text(6.7, 1.9, "de centenas a milhares\nde exemplos,\nde minutos a dias", ha="center", va="center", fontsize=9, style="italic")
+    note = "de centenas a milhares\nde exemplos,\nde minutos a dias"
+    axis.text(6.7, 1.9, note, ha="center", va="center", fontsize=9, style="italic")
     _show_or_save(
         figure,
         save_path,
         "Esquema em três estágios. 1, construir: o texto vira tokens e ids; o mecanismo de atenção os combina; a "
-        "arquitetura GPT começa com pesos sorteados. 2, pré-treinar: com até trilhões de tokens de texto sem rótulos ela "
-        "vira o modelo base, que prevê o próximo token. 3, ajustar: do mesmo modelo base saem um classificador, com "
-        "mensagens rotuladas, e um assistente, com pedidos e respostas; bastam de centenas a "
-        "milhares de exemplos e de minutos a dias.",
+        "arquitetura GPT começa com pesos sorteados. 2, pré-treinar: com até trilhões de tokens de texto sem rótulos, "
+        "ela vira o modelo base, que prevê o próximo token. 3, ajustar: do mesmo modelo base saem um classificador, "
+        "com mensagens rotuladas, e um assistente, com pedidos e respostas; bastam de centenas a milhares de exemplos, "
+        "e de minutos a dias.",
     )
 
 
