@@ -35,7 +35,7 @@ def draw_llm_construction(save_path=None):
         _box(axis, 0.25, y, 1.75, 0.8, text, face=GRAY)
     _arrow(axis, (1.12, 2.5), (1.12, 2.2))
     _arrow(axis, (1.12, 1.4), (1.12, 1.1))
-    _box(axis, 2.95, 2.3, 1.75, 1.0, "bilhões de tokens\nde texto,\nsem rótulos", face=WHITE)
+    _box(axis, 2.95, 2.3, 1.75, 1.0, "até trilhões de\ntokens de texto,\nsem rótulos", face=WHITE)
     _box(axis, 2.95, 0.3, 1.75, 1.2, "modelo base\n(foundation model):\nprevê o próximo\ntoken", face=YELLOW)
     _arrow(axis, (3.82, 2.3), (3.82, 1.5))
     _arrow(axis, (2.0, 0.7), (2.95, 0.7))
@@ -43,15 +43,16 @@ def draw_llm_construction(save_path=None):
     _box(axis, 5.65, 0.5, 2.1, 0.8, "pedidos e respostas\n→ assistente", face=GREEN)
     _arrow(axis, (4.7, 1.1), (5.65, 2.75))
     _arrow(axis, (4.7, 0.9), (5.65, 0.9))
-    axis.text(6.7, 1.9, "milhares de exemplos,\nminutos ou horas", ha="center", va="center", fontsize=9, style="italic")
+    note = "de centenas a milhares\nde exemplos,\nde minutos a dias"
+    axis.text(6.7, 1.9, note, ha="center", va="center", fontsize=9, style="italic")
     _show_or_save(
         figure,
         save_path,
         "Esquema em três estágios. 1, construir: o texto vira tokens e ids; o mecanismo de atenção os combina; a "
-        "arquitetura GPT começa com pesos sorteados. 2, pré-treinar: com bilhões de tokens de texto sem rótulos ela "
-        "vira o modelo base, que prevê o próximo token. 3, ajustar: do mesmo modelo base saem um classificador, com "
-        "mensagens rotuladas, e um assistente, com pedidos e respostas; bastam milhares de exemplos e minutos ou "
-        "horas.",
+        "arquitetura GPT começa com pesos sorteados. 2, pré-treinar: com até trilhões de tokens de texto sem rótulos, "
+        "ela vira o modelo base, que prevê o próximo token. 3, ajustar: do mesmo modelo base saem um classificador, "
+        "com mensagens rotuladas, e um assistente, com pedidos e respostas; bastam de centenas a milhares de exemplos, "
+        "e de minutos a dias.",
     )
 
 

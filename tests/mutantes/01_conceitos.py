@@ -133,7 +133,12 @@ EXERCISES = {
                     "labels + [-100] * missing": "labels + [pad_id] * missing",
                 },
             ),
-            Wrong("mascara por pad_id, e o fim some junto", "O token de fim conta", code=MASK_BY_ID),
+            Wrong("mascara por pad_id, e o fim some junto", "Você comparou com pad_id?", code=MASK_BY_ID),
+            Wrong(
+                "corta e não confere o que sobra",
+                "devolveu",
+                changes={"len(prompt_ids) >= max_length": "len(prompt_ids) > 2 * max_length"},
+            ),
             Wrong("mascara todo id que está no pedido", "conte posições", code=MASK_BY_PROMPT_IDS),
             Wrong("esquece o fim", "O token de fim conta", changes={"[*answer_ids, end_id]": "answer_ids"}),
             Wrong("desloca os rótulos", "Você deslocou os rótulos", code=MASK_SHIFTED),
@@ -320,6 +325,11 @@ EXERCISES = {
             Wrong("menor, e não menor ou igual", "no máximo 80% da placa", changes={"total <= 0.8": "total < 0.8"}),
             Wrong("fits invertido", "é menos que 80%", changes={"total <= 0.8": "total > 0.8"}),
             Wrong(
+                "cabe sempre",
+                "aqui, 6,4 GB",
+                changes={"total <= 0.8 * gpu_gb": "True"},
+            ),
+            Wrong(
                 "esquece fits",
                 "São seis",
                 changes={'{"total": total, "fits": total <= 0.8 * gpu_gb}': '{"total": total}'},
@@ -365,10 +375,10 @@ EXERCISES = {
                 "É uma escala por linha",
                 changes={"weights.abs().amax(dim=1, keepdim=True)": "weights.abs().max().repeat(len(weights), 1)"},
             ),
-            Wrong("uma escala por coluna", "scales", changes={"amax(dim=1": "amax(dim=0"}),
+            Wrong("uma escala por coluna", "veja dim e keepdim", changes={"amax(dim=1": "amax(dim=0"}),
             Wrong("esquece o módulo", "use abs() antes do máximo", changes={"weights.abs().amax": "weights.amax"}),
             Wrong("esquece o − 1", "é 127: 2 ** 7 - 1", changes={"2 ** (bits - 1) - 1": "2 ** (bits - 1)"}),
-            Wrong("sempre 127", "Com 4 bits, L é 7", changes={"2 ** (bits - 1) - 1": "127"}),
+            Wrong("sempre 127", "bits=3, error", changes={"2 ** (bits - 1) - 1": "127"}),
             Wrong("conta sem sinal", "scales", changes={"2 ** (bits - 1) - 1": "2**bits - 1"}),
             Wrong("sem keepdim", "esperava a forma (3, 1)", changes={", keepdim=True": ""}),
             Wrong("linha de zeros com escala 0", "tem escala 1", changes={"    scales[scales == 0] = 1\n": ""}),
@@ -376,7 +386,7 @@ EXERCISES = {
             Wrong("arredonda para cima", "codes", changes={".round()": ".ceil()"}),
             Wrong(
                 "deixa os inteiros como reais",
-                "esperava elementos torch.int8",
+                "converta com .to(torch.int8)",
                 changes={".round().to(torch.int8)": ".round()"},
             ),
             Wrong("inteiros de 64 bits", "Converta com .to(torch.int8)", changes={"torch.int8": "torch.int64"}),
@@ -393,7 +403,7 @@ EXERCISES = {
             Wrong("o erro fica num tensor", "item()", changes={".norm().item() / norm if": ".norm() / norm if"}),
             Wrong(
                 "0 / 0 no erro",
-                "Sem 0 / 0",
+                "de uma matriz só de zeros, 0",
                 changes={
                     "(weights - codes * scales).norm().item() / norm if norm else 0.0": (
                         "((weights - codes * scales).norm() / weights.norm()).item()"
@@ -412,6 +422,11 @@ EXERCISES = {
             ),
             Wrong("esquece o erro", "os 3 valores", changes={"return codes, scales, error": "return codes, scales"}),
             Wrong("aceita qualquer bits", "bits vai de 2 a 8", changes={"not 2 <= bits <= 8": "False"}),
+            Wrong(
+                "divide pela norma da aproximação",
+                "e não da aproximação",
+                changes={"weights.norm().item()\n": "(codes * scales).norm().item()\n"},
+            ),
             Wrong("aceita 1 bit", "bits vai de 2 a 8", changes={"2 <= bits <= 8": "1 <= bits <= 8"}),
             Wrong("recusa 2 bits", "parou com ValueError", changes={"2 <= bits <= 8": "2 < bits <= 8"}),
             Wrong("o erro não diz bits", "deveria citar", changes={"; recebi {bits}": ""}),
