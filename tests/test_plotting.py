@@ -13,8 +13,11 @@ from llmdefinitions import (
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
+    plot_learning_curves,
     plot_precision_by_prevalence,
+    plot_projection,
     plot_scores,
+    plot_stage_times,
     plot_token_lengths,
     plot_values,
 )
@@ -92,6 +95,13 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_precision_by_prevalence({}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1.5, 0)}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1, 0)}, {"x": 1}),
+        lambda: plot_projection([[0, 1]], [0, 1], ("a", "b"), (0.5, 0.5)),
+        lambda: plot_projection([[0, 1, 2]], [0], ("a", "b"), (0.5, 0.5)),
+        lambda: plot_projection([[0, 1]], [2], ("a", "b"), (0.5, 0.5)),
+        lambda: plot_learning_curves([1, 2], {}, "x"),
+        lambda: plot_learning_curves([1, 2], {"A": [[0.5]]}, "x"),
+        lambda: plot_stage_times({}),
+        lambda: plot_stage_times({"A": -1}),
     ],
 )
 def test_bad_input_is_refused(call):
@@ -134,6 +144,51 @@ def test_precision_follows_bayes(shown):
     assert axis.lines[0].get_marker() != axis.lines[1].get_marker()
 
 
+# --- as figuras da extração de características
+
+
+def test_projection_separates_the_classes_without_color(shown):
+    points = [[0, 0], [2, 2], [5, 5]]
+    plot_projection(points, [0, 0, 1], ("a", "b", "c"), (0.5, 0.25))
+    axis = shown[0].axes[0]
+    clouds = [cloud for cloud in axis.collections if cloud.get_label() in ("a", "b", "c")]
+    assert [cloud.get_offsets().tolist() for cloud in clouds] == [[[0, 0], [2, 2]], [[5, 5]], []]
+    centers = [cloud.get_offsets().tolist() for cloud in axis.collections if cloud not in clouds]
+    assert centers == [[[1, 1]], [[5, 5]]]
+    markers = {cloud.get_paths()[0].vertices.tobytes() for cloud in clouds}
+    assert len(markers) == 3
+    assert axis.get_xlabel() == "1º eixo (50,0% da variância)"
+
+
+def test_learning_curves_carry_means_and_deviations(shown):
+    plot_learning_curves([10, 100], {"A": [[0.5, 0.7], [0.8, 0.8]], "B": [[0, 1], [1, 1]]}, "Revocação média")
+    axis = shown[0].axes[0]
+    lines = [container.lines[0] for container in axis.containers]
+    assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([0.6, 0.8]), [0.5, 1]]
+    assert lines[0].get_linestyle() != lines[1].get_linestyle()
+    assert lines[0].get_marker() != lines[1].get_marker()
+    low, high = axis.containers[1].lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == (0, 1)
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["10", "100"]
+
+
+def test_stage_times_keep_the_order(shown):
+    plot_stage_times({"tokenizar": 0.5, "treinar": 12})
+    axis = shown[0].axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["tokenizar", "treinar"]
+    assert [text.get_text() for text in axis.texts] == ["0,50 s", "12,00 s"]
+    assert axis.yaxis_inverted()
+
+
+def test_confusion_matrix_grows_with_the_classes(shown):
+    names = ["a", "b", "c", "d", "e", "f"]
+    plot_confusion_matrix([[1] * 6] * 6, names)
+    plot_confusion_matrix([[1, 0], [0, 1]], ("a", "b"))
+    large, small = (figure.get_size_inches().tolist() for figure in shown)
+    assert small == [4.2, 3.8]
+    assert large[0] > 5
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -146,6 +201,12 @@ def test_precision_follows_bayes(shown):
         (lambda: plot_confusion_matrix([[1, 0], [0, 1]], ('"a"', "<b>")), ['0 de "a" previstas como <b>']),
         (lambda: plot_batch([[5, 6, 9, 9]], 9), ["1 × 4", "50% da grade"]),
         (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
+        (
+            lambda: plot_projection([[0, 1], [1, 3]], [1, 1], ("a", "b"), (0.5, 0.25)),
+            ["2 pontos", "50,0% e 25,0%", "2 de b, em volta de (0,500; 2,000)"],
+        ),
+        (lambda: plot_learning_curves([20], {"A": [[0.5, 0.7]]}, "F1"), ["F1 por", "A: 60,0% ± 10,0 com 20."]),
+        (lambda: plot_stage_times({"ler": 1.5}), ["ler, 1,50 s"]),
     ],
 )
 def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):
