@@ -18,10 +18,14 @@ notebooks: $(READY)
 
 testes: $(READY) isolamento
 	$(BIN)/python -m pytest -m "not lento" --cov
-	$(BIN)/python -m pytest -p tests.nbval_floats --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg solutions
+	$(BIN)/python -m pytest -n 2 --dist loadscope -p tests.nbval_floats --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg solutions
+
+# As lições, duas ao mesmo tempo; o resto mede limites de tempo e de memória, e roda sozinho.
+LESSON_TESTS := tests/test_notebooks.py tests/test_mutants.py
 
 testes-completos: $(READY) isolamento
-	$(BIN)/python -m pytest -m lento
+	$(BIN)/python -m pytest -m lento $(addprefix --ignore=,$(LESSON_TESTS))
+	$(BIN)/python -m pytest -m lento -n 2 $(LESSON_TESTS)
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

@@ -70,6 +70,10 @@ def import_all(names):
                 getattr(loaded, name)
     if torch := sys.modules.get("torch"):
         torch.testing.assert_close(torch.zeros(1), torch.zeros(1))  # a primeira comparação carrega o sympy
+        # O primeiro otimizador de cada classe carrega o torch._dynamo e troca o step dela: depois do inventário, a
+        # guarda tomaria a troca por obra da entrega.
+        for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
+            optimizer([torch.zeros(1, requires_grad=True)], lr=0.1)
 
 
 def serve(address):

@@ -12,10 +12,10 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from .checks import check_free_path, check_integer
+from .checks import check_free_path, check_integer, check_tokenizer
 from .progress import decimal, percent, thousands
 
 AXIS_NAMES = {"loss": "Perda", "accuracy": "Acurácia"}
@@ -287,6 +287,336 @@ def plot_precision_by_prevalence(rates, prevalences, save_path=None):
     _show_or_save(figure, save_path, f"Curvas da precisão, que sobem com a fração de spam. {described}.")
 
 
+def plot_attention(weights, tokens, title=None, save_path=None):
+    """Desenha os pesos de atenção de uma cabeça: cada linha é um token, e as colunas, para onde ele olha.
+
+    O peso está escrito em cada quadrado, em porcentagem; um peso zero, como os que a máscara causal impõe, é
+    hachurado. Nos nomes, ``␣`` é um espaço e ``↵`` uma quebra de linha.
+
+    Args:
+        weights: pesos de atenção, ``(T, T)``, entre 0 e 1; cada linha soma 1.
+        tokens: o texto de cada um dos ``T`` tokens.
+        title: título da figura.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há tokens, se os pesos não são ``(T, T)`` ou se uma linha não soma 1.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    weights = np.asarray(weights, dtype=float)
+    n_tokens = len(tokens)
+    if n_tokens == 0 or weights.shape != (n_tokens, n_tokens):
+        raise ValueError(
+            f"weights: esperava a forma ({n_tokens}, {n_tokens}), ao menos (1, 1); recebi {weights.shape}."
+        )
+    if weights.min() < 0 or not np.allclose(weights.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("weights: esperava pesos não negativos que somem 1 em cada linha, como os de um softmax.")
+    names = [visible_token(token) for token in tokens]
+    side = 1.5 + 0.42 * n_tokens
+    figure, axis = plt.subplots(figsize=(side, side), layout="constrained")
+    axis.imshow(weights, cmap="Greys", vmin=0, vmax=1)
+    for row, column in np.ndindex(weights.shape):
+        weight = weights[row, column]
+        if weight == 0:
+            axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", edgecolor="0.75", lw=0))
+        else:
+            color = "white" if weight > 0.5 else "black"
+            axis.text(column, row, f"{100 * weight:.0f}", ha="center", va="center", color=color, fontsize=9)
+    axis.set(xlabel="Token consultado", ylabel="Token que consulta", title=title)
+    axis.set_xticks(range(n_tokens), names, rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(n_tokens), names)
+    looked = "; ".join(
+        f"«{names[row]}» dá {percent(weights[row].max(), 0)} a «{names[weights[row].argmax()]}»"
+        for row in range(n_tokens)
+    )
+    _show_or_save(
+        figure, save_path, f"Mapa {n_tokens} × {n_tokens} dos pesos de atenção. O maior de cada linha: {looked}."
+    )
+
+
+def plot_parameter_shares(counts, save_path=None):
+    """Compara em que partes estão os parâmetros de vários modelos, em barras deitadas que somam 100%.
+
+    Args:
+        counts: ``{modelo: {parte: quantos parâmetros}}``, com as mesmas partes em todos.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há modelos ou se as partes diferem entre eles.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if len({tuple(parts) for parts in counts.values()}) != 1:
+        raise ValueError("counts: esperava ao menos um modelo, todos com as mesmas partes na mesma ordem.")
+    totals = {model: sum(parts.values()) for model, parts in counts.items()}
+    figure, axis = plt.subplots(figsize=(7.2, 1.1 + 0.5 * len(counts)), layout="constrained")
+    left = np.zeros(len(counts))
+    for i, part in enumerate(next(iter(counts.values()))):
+        shares = np.array([parts[part] / totals[model] for model, parts in counts.items()])
+        style = {"color": COLORS[i % 4], "hatch": HATCHES[i % 4], "edgecolor": "black", "linewidth": 0.6}
+        bars = axis.barh(range(len(counts)), shares, left=left, height=0.7, label=part, **style)
+        written = [percent(share, 0) if share > 0.06 else "" for share in shares]
+        for label in axis.bar_label(bars, written, label_type="center", fontsize=9):
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+        left += shares
+    for row, total in enumerate(totals.values()):
+        axis.annotate(thousands(total), (1, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
+    axis.set(xlim=(0, 1.22), xlabel="Fração dos parâmetros (o total, à direita)")
+    axis.spines["bottom"].set_bounds(0, 1)
+    axis.set_xticks([0, 0.25, 0.5, 0.75, 1], [percent(tick, 0) for tick in (0, 0.25, 0.5, 0.75, 1)])
+    axis.set_yticks(range(len(counts)), counts)
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1), fontsize=9)
+    described = "; ".join(
+        f"{model}, {thousands(totals[model])}: "
+        + ", ".join(f"{part} {percent(number / totals[model], 1)}" for part, number in parts.items())
+        for model, parts in counts.items()
+    )
+    _show_or_save(figure, save_path, f"Barras com a parte de cada componente nos parâmetros. {described}.")
+
+
+def plot_token_pieces(texts, tokenizer, save_path=None):
+    """Mostra como um tokenizador corta textos: uma linha por texto, uma caixa por token.
+
+    Em cada caixa, ``␣`` é um espaço e ``↵`` uma quebra de linha; um token que não é um texto inteiro em UTF-8 aparece
+    como os seus bytes, em hexadecimal. À direita, quantos tokens são.
+
+    Args:
+        texts: os textos.
+        tokenizer: o tokenizador (veja ``get_tokenizer``); ``<|endoftext|>`` é cortado como texto comum.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        TypeError, ValueError: se não há textos, se um deles é vazio ou se ``tokenizer`` não é um tokenizador.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    check_tokenizer("tokenizer", tokenizer)
+    rows = [[_piece(token, tokenizer) for token in tokenizer.encode(text, disallowed_special=())] for text in texts]
+    if not rows or not all(rows):
+        raise ValueError("texts: esperava ao menos um texto, nenhum deles vazio.")
+    # A unidade do eixo horizontal é a largura de uma letra de 9 pontos da fonte de largura fixa.
+    widths = [[len(piece) + 1 for piece in row] for row in rows]
+    longest = max(map(sum, widths)) + 4
+    figure, axis = plt.subplots(figsize=(0.079 * longest, 0.34 * len(rows)), layout="constrained")
+    for y, (row, sizes) in enumerate(zip(rows, widths, strict=True)):
+        left = 0
+        for i, (piece, size) in enumerate(zip(row, sizes, strict=True)):
+            shade = ("white", "0.85")[i % 2]
+            axis.add_patch(Rectangle((left, y - 0.38), size, 0.76, facecolor=shade, edgecolor="black", lw=0.7))
+            axis.text(left + size / 2, y, piece, ha="center", va="center", family="monospace", fontsize=9)
+            left += size
+        axis.text(left + 1, y, str(len(row)), va="center", fontsize=9, weight="bold")
+    axis.set(xlim=(-0.3, longest), ylim=(len(rows) - 0.5, -0.5))
+    axis.set_axis_off()
+    described = "; ".join(f"{' | '.join(row)} ({len(row)})" for row in rows)
+    _show_or_save(figure, save_path, f"Cada texto cortado em tokens, e quantos são: {described}.")
+
+
+def _piece(token_id, tokenizer):
+    raw = tokenizer.decode_single_token_bytes(token_id)
+    try:
+        return visible_token(raw.decode())
+    except UnicodeDecodeError:
+        return raw.hex(" ").upper()
+
+
+def visible_token(token):
+    """Escreve um token com os espaços e as quebras de linha à vista: ``" now"`` vira ``"␣now"``."""
+    return token.replace(" ", "␣").replace("\n", "↵")
+
+
+def _precision(prevalence, recall, false_positive_rate):
+    caught = prevalence * recall
+    return caught / (caught + (1 - prevalence) * false_positive_rate)
+
+
+def _draw_grouped_bars(axis, groups, heights, write, **text_options):
+    """Desenha, em cada grupo, uma barra por série, com a altura escrita em cima.
+
+    Args:
+        axis: onde desenhar.
+        groups: o nome de cada grupo, embaixo dele.
+        heights: ``{série: alturas, uma por grupo}``.
+        write: função que escreve uma altura.
+        text_options: opções do texto, as do Matplotlib.
+    """
+    width = 0.8 / len(heights)
+    for i, (series, values) in enumerate(heights.items()):
+        bars = axis.bar(
+            [position + (i - (len(heights) - 1) / 2) * width for position in range(len(values))],
+            values,
+            width,
+            label=series,
+            color=COLORS[i % 4],
+            hatch=HATCHES[i % 4],
+            edgecolor="black",
+            linewidth=0.6,
+        )
+        axis.bar_label(bars, [write(value) for value in values], padding=2, **text_options)
+    axis.set_xticks(range(len(groups)), groups)
+
+
+def _show_or_save(figure, save_path, description):
+    if save_path is not None:
+        try:
+            figure.savefig(check_free_path("save_path", save_path), dpi=150)
+        finally:
+            plt.close(figure)
+    elif "inline" in plt.get_backend():
+        from IPython.display import display
+
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        image = base64.b64encode(buffer.getvalue()).decode()
+        tag = f'<img alt="{html.escape(description)}" src="data:image/png;base64,{image}">'
+        display({"text/html": tag, "text/plain": description}, raw=True)
+    else:
+        plt.show()
+
+
+def plot_memory(parts, limits, save_path=None):
+    """Empilha, numa barra por caso, o que ocupa a memória de um ajuste fino, com as capacidades que existem marcadas.
+
+    Args:
+        parts: ``{caso: {parte: bytes}}``, com as mesmas partes em todos (até quatro).
+        limits: ``{placa: bytes}``, as capacidades a marcar.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há casos ou se as partes diferem entre eles.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if len({tuple(values) for values in parts.values()}) != 1:
+        raise ValueError("parts: esperava ao menos um caso, todos com as mesmas partes na mesma ordem.")
+    figure, axis = plt.subplots(figsize=(7.2, 1.5 + 0.52 * len(parts)), layout="constrained")
+    lefts = dict.fromkeys(parts, 0.0)
+    for i, part in enumerate(next(iter(parts.values()))):
+        widths = [values[part] / 1e9 for values in parts.values()]
+        axis.barh(
+            list(parts),
+            widths,
+            left=list(lefts.values()),
+            label=part,
+            color=COLORS[i],
+            hatch=HATCHES[i],
+            edgecolor="black",
+            linewidth=0.6,
+        )
+        lefts = {case: left + width for (case, left), width in zip(lefts.items(), widths, strict=True)}
+    for row, total in enumerate(lefts.values()):
+        where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axis.annotate(f"{decimal(total, 1)} GB", (total, row), fontsize=10, bbox=background, zorder=5, **where)
+    for i, (name, size) in enumerate(limits.items()):
+        axis.axvline(size / 1e9, color="black", linestyle=DASHES[i % 3 + 1], linewidth=1.2, label=name)
+    axis.set(xlabel="GB", xlim=(0, 1.16 * max(*lefts.values(), *(size / 1e9 for size in limits.values()))))
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.42, 1), fontsize=9)
+    described = "; ".join(
+        f"{case}: "
+        + ", ".join(f"{part} {decimal(size / 1e9, 1)} GB" for part, size in values.items())
+        + f", ao todo {decimal(lefts[case], 1)} GB"
+        for case, values in parts.items()
+    )
+    marked = ", ".join(f"{name} em {decimal(size / 1e9, 0)} GB" for name, size in limits.items())
+    _show_or_save(figure, save_path, f"Barras empilhadas da memória. {described}. Linhas: {marked}.")
+
+
+def plot_loss_mask(pieces, counted, columns=8, save_path=None):
+    """Mostra os tokens de um exemplo na ordem, um por casa: hachurados os que não entram na perda.
+
+    Args:
+        pieces: o texto de cada token, ``(T,)``.
+        counted: se cada um entra na perda, ``(T,)``.
+        columns: tokens por linha.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há tokens ou se as duas sequências não têm o mesmo tamanho.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if len(pieces) != len(counted) or len(pieces) == 0:
+        raise ValueError("pieces, counted: esperava o mesmo número de itens, ao menos um.")
+    check_integer("columns", columns, minimum=1)
+    n_rows = -(-len(pieces) // columns)
+    figure, axis = plt.subplots(figsize=(8, 0.5 + 0.4 * n_rows), layout="constrained")
+    for i, (piece, counts) in enumerate(zip(pieces, counted, strict=True)):
+        row, column = divmod(i, columns)
+        style = {"color": COLORS[1]} if counts else {"color": "white", "hatch": "////"}
+        axis.barh(row, 0.94, left=column + 0.03, height=0.8, edgecolor="gray", linewidth=0.6, **style)
+        background = None if counts else {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        label = visible_token(piece)
+        axis.text(column + 0.5, row, label, ha="center", va="center", fontsize=9, bbox=background, parse_math=False)
+    axis.set(xlim=(0, columns), ylim=(n_rows - 0.5, -0.5))
+    axis.axis("off")
+    axis.legend(
+        handles=[
+            Patch(facecolor="white", edgecolor="gray", hatch="////", label="rótulo −100: fora da perda"),
+            Patch(facecolor=COLORS[1], edgecolor="gray", label="conta na perda"),
+        ],
+        frameon=False,
+        ncols=2,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+    )
+    inside = "".join(piece for piece, counts in zip(pieces, counted, strict=True) if counts)
+    description = (
+        f"{len(pieces)} tokens na ordem; {len(pieces) - sum(map(bool, counted))} estão fora da perda e "
+        f"{sum(map(bool, counted))} contam: «{inside}»."
+    )
+    _show_or_save(figure, save_path, description)
+
+
+def plot_quantization(weights, levels, save_path=None):
+    """Desenha onde estão os pesos de uma matriz e os níveis em que cada quantização os deixa.
+
+    Args:
+        weights: os pesos, array ou tensor de qualquer forma.
+        levels: ``{quantização: valores possíveis}``.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há pesos ou quantizações.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    weights = np.asarray(weights).ravel()
+    if weights.size == 0 or not levels:
+        raise ValueError("weights, levels: esperava ao menos um peso e uma quantização.")
+    figure, axes = plt.subplots(
+        1 + len(levels),
+        1,
+        figsize=(7.2, 2 + 0.6 * len(levels)),
+        sharex=True,
+        layout="constrained",
+        gridspec_kw={"height_ratios": [3.2, *(1 for _ in levels)]},
+    )
+    axes[0].hist(weights, bins=120, color=COLORS[1], edgecolor="black", linewidth=0.3)
+    axes[0].set_ylabel("Pesos")
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: thousands(int(value))))
+    for axis, (name, values) in zip(axes[1:], levels.items(), strict=True):
+        axis.vlines(np.asarray(values), 0, 1, color="black", linewidth=0.7)
+        axis.set_yticks([])
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    axes[-1].set_xlabel("Valor do peso")
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: decimal(value, 2).replace("-", "−")))
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    middle = np.quantile(np.abs(weights), 0.9)
+    around = f"entre −{decimal(middle, 2)} e {decimal(middle, 2)}"
+    described = "; ".join(
+        f"{name}: {len(values)} níveis, {int((np.abs(np.asarray(values)) <= middle).sum())} deles {around}"
+        for name, values in levels.items()
+    )
+    ends = [decimal(value, 2).replace("-", "−") for value in (weights.min(), weights.max())]
+    description = (
+        f"Histograma de {thousands(weights.size)} pesos, de {' a '.join(ends)}, "
+        f"nove em cada dez {around}; embaixo, um traço por nível. {described}."
+    )
+    _show_or_save(figure, save_path, description)
+
+
 def plot_projection(points, labels, label_names, explained, save_path=None):
     """Desenha pontos projetados em dois eixos, com um marcador por classe.
 
@@ -390,53 +720,3 @@ def plot_stage_times(seconds, save_path=None):
     axis.spines[["top", "right"]].set_visible(False)
     described = "; ".join(f"{stage}, {text}" for stage, text in zip(seconds, written, strict=True))
     _show_or_save(figure, save_path, f"Barras com o tempo de cada etapa: {described}.")
-
-
-def _precision(prevalence, recall, false_positive_rate):
-    caught = prevalence * recall
-    return caught / (caught + (1 - prevalence) * false_positive_rate)
-
-
-def _draw_grouped_bars(axis, groups, heights, write, **text_options):
-    """Desenha, em cada grupo, uma barra por série, com a altura escrita em cima.
-
-    Args:
-        axis: onde desenhar.
-        groups: o nome de cada grupo, embaixo dele.
-        heights: ``{série: alturas, uma por grupo}``.
-        write: função que escreve uma altura.
-        text_options: opções do texto, as do Matplotlib.
-    """
-    width = 0.8 / len(heights)
-    for i, (series, values) in enumerate(heights.items()):
-        bars = axis.bar(
-            [position + (i - (len(heights) - 1) / 2) * width for position in range(len(values))],
-            values,
-            width,
-            label=series,
-            color=COLORS[i % 4],
-            hatch=HATCHES[i % 4],
-            edgecolor="black",
-            linewidth=0.6,
-        )
-        axis.bar_label(bars, [write(value) for value in values], padding=2, **text_options)
-    axis.set_xticks(range(len(groups)), groups)
-
-
-def _show_or_save(figure, save_path, description):
-    if save_path is not None:
-        try:
-            figure.savefig(check_free_path("save_path", save_path), dpi=150)
-        finally:
-            plt.close(figure)
-    elif "inline" in plt.get_backend():
-        from IPython.display import display
-
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-        image = base64.b64encode(buffer.getvalue()).decode()
-        tag = f'<img alt="{html.escape(description)}" src="data:image/png;base64,{image}">'
-        display({"text/html": tag, "text/plain": description}, raw=True)
-    else:
-        plt.show()

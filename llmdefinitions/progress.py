@@ -1,12 +1,15 @@
 """O que o curso mostra enquanto calcula: a barra de progresso e números à brasileira."""
 
+import os
+
 from tqdm.auto import tqdm
 
 
 def progress_bar(iterable, description, unit, total=None):
     """Percorre ``iterable`` mostrando o andamento e o tempo que falta.
 
-    A barra aparece só em terminais e cadernos, quando a espera passa de dois segundos, e some no fim.
+    A barra aparece só em terminais e cadernos, quando a espera passa de dois segundos, e some no fim. Com
+    ``TQDM_DISABLE=1`` não aparece nunca: num caderno gravado ela deixaria as medidas daquela máquina.
 
     Args:
         iterable: o que percorrer.
@@ -20,7 +23,8 @@ def progress_bar(iterable, description, unit, total=None):
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
     # iter() aqui, uma vez só: o tqdm o chamaria duas, e cada iterador de um DataLoader gasta um número sorteado.
-    return tqdm(iter(iterable), desc=description, unit=f" {unit}", total=total, delay=2, leave=False, disable=None)
+    disable = os.environ.get("TQDM_DISABLE") == "1" or None  # None: onde não há quem veja, não há barra
+    return tqdm(iter(iterable), desc=description, unit=f" {unit}", total=total, delay=2, leave=False, disable=disable)
 
 
 def say(text):

@@ -22,12 +22,14 @@ import textwrap
 import traceback
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from importlib import import_module
+from operator import attrgetter
 from pathlib import PurePath
 from types import FunctionType
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.overrides import TorchFunctionMode
 
 import llmdefinitions
 
@@ -441,6 +443,40 @@ def without_library(*names):
         yield
     if len(_uses) > already:
         raise _uses[already]
+
+
+@contextmanager
+def without_torch(*names):
+    """Faz funções do PyTorch se recusarem a funcionar durante o bloco, como ``without_library`` faz com as do curso.
+
+    Vale para qualquer nome com que o estudante as tenha importado e para as camadas que as chamam, mas não para outra
+    função do PyTorch que as chame por dentro: recuse também essa (``softmax``, ``nn.functional.softmax`` e
+    ``Tensor.softmax`` são três). O que o teste precisa delas ele calcula antes do bloco.
+
+    Args:
+        names: nomes a partir de ``torch``: ``"softmax"``, ``"nn.functional.softmax"``, ``"Tensor.softmax"``.
+
+    Raises:
+        LibraryUsedError: se o código do bloco usou uma delas.
+    """
+    already = len(_uses)
+    with _RefusingTorch({attrgetter(name)(torch): f"torch.{name}" for name in names}):
+        yield
+    if len(_uses) > already:
+        raise _uses[already]
+
+
+class _RefusingTorch(TorchFunctionMode):
+    """Enquanto ativo, recebe cada chamada ao PyTorch antes dele."""
+
+    def __init__(self, refused):
+        super().__init__()
+        self.refused = refused
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in self.refused:
+            _refuse(self.refused[func])
+        return func(*args, **(kwargs or {}))
 
 
 _uses = []

@@ -18,7 +18,6 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from torch.nn import functional as F
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -50,6 +49,7 @@ from sms_gpt2_mini import (
 from llmdefinitions.config import model_config
 from llmdefinitions.generation import generate_text_simple
 from llmdefinitions.gpt import GPTModel, count_parameters
+from llmdefinitions.pretraining import calc_text_loss
 from llmdefinitions.tokenizer import get_tokenizer, text_to_token_ids, token_ids_to_text
 from llmdefinitions.weights import load_weights_into_gpt, read_gpt2
 
@@ -69,7 +69,6 @@ NEW_TOKENS = 25
 TEMPERATURE = 0.8
 SAMPLE_SEED = 123
 KNESER_NEY_DISCOUNT = 0.75
-EVALUATION_BATCH = 8
 WATTS_PER_CORE = 15
 
 
@@ -93,43 +92,6 @@ def transformers_difference(model, folder, ids):
 
 
 # ---------------------------------------------------------------- linguagem
-
-
-def evaluation_windows(documents, context):
-    """Corta documentos em janelas que começam pelo token anterior (ou ``<|endoftext|>``).
-
-    Args:
-        documents: vetores de tokens terminados em ``<|endoftext|>``.
-        context: comprimento máximo da janela de entrada.
-
-    Returns:
-        (ids ``(N, context + 1)``, máscara ``(N, context)`` dos alvos que existem). Cada token de cada documento é
-        alvo exatamente uma vez.
-    """
-    windows = []
-    for document in documents:
-        whole = np.concatenate([[END_OF_TEXT], document]).astype(np.int64)
-        windows += [whole[i : i + context + 1] for i in range(0, len(whole) - 1, context)]
-    windows.sort(key=len)
-    ids = np.full((len(windows), context + 1), END_OF_TEXT)
-    mask = np.zeros((len(windows), context), dtype=bool)
-    for row, window in enumerate(windows):
-        ids[row, : len(window)] = window
-        mask[row, : len(window) - 1] = True
-    return torch.tensor(ids), torch.tensor(mask)
-
-
-@torch.no_grad()
-def model_loss(model, documents):
-    """Perda média por token, em nats, sobre os documentos inteiros (janelas de até 256 tokens)."""
-    ids, mask = evaluation_windows(documents, model.cfg["context_length"])
-    total = 0.0
-    for rows, present in zip(ids.split(EVALUATION_BATCH), mask.split(EVALUATION_BATCH), strict=True):
-        longest = int(present.sum(dim=1).max())
-        logits = model(rows[:, :longest])  # (B, T, V)
-        losses = F.cross_entropy(logits.flatten(0, 1), rows[:, 1 : longest + 1].flatten(), reduction="none")
-        total += float(losses[present[:, :longest].flatten()].sum())
-    return total / int(mask.sum())
 
 
 class KneserNeyBigram:
@@ -195,8 +157,8 @@ def language_table(model, tokens):
                 "documentos": len(tokens["treino"][name]) + len(documents),
                 "tokens_treino": sum(map(len, tokens["treino"][name])),
                 "tokens_validacao": sum(map(len, documents)),
-                "gpt2_mini": model_loss(model, documents),
-                "sem_treino": model_loss(untrained, documents),
+                "gpt2_mini": calc_text_loss(documents, model),
+                "sem_treino": calc_text_loss(documents, untrained),
                 "bigrama": bigram.loss(documents),
             }
         )

@@ -37,7 +37,7 @@ def _close(one, other):
 
 
 def pytest_configure():
-    os.environ["LLMDEFINITIONS_FONTE"] = "embutida"
+    os.environ |= {"LLMDEFINITIONS_FONTE": "embutida", "TQDM_DISABLE": "1"}
     os.environ.pop("LLMDEFINITIONS_DADOS", None)
 
 

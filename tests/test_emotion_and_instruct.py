@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from llmdefinitions import SourceError, follow_instruction, load_emotion, load_smollm2
+from llmdefinitions import SourceError, follow_instruction, load_emotion, load_smollm2, mark_answer
 from llmdefinitions.datasets import EMOTION_NAMES
 from llmdefinitions.sources import EMOTION
 
@@ -113,8 +113,9 @@ def test_emotion_comes_from_the_hub(server, tmp_path):
     assert "SourceError: Conjunto emotion: Não consegui baixar dair-ai/emotion do Hub" in process.stderr
 
 
-def test_instruction_model_answers():
+def test_instruction_model_answers(capfd):
     tokenizer, model, origin = load_smollm2()
+    assert "Converting" not in capfd.readouterr().err
     assert "embutido no curso" in origin
     assert sum(parameter.numel() for parameter in model.parameters()) == 134_515_008
     answer = follow_instruction("What is the capital of France? Answer with one word.", tokenizer, model, 8)
@@ -124,3 +125,32 @@ def test_instruction_model_answers():
         follow_instruction(None, tokenizer, model)
     with pytest.raises(ValueError, match="max_new_tokens: esperava no mínimo 1"):
         follow_instruction("oi", tokenizer, model, 0)
+
+
+class ChatTokenizer:
+    """Um tokenizador de um token por caractere, com o formato de conversa reduzido a «<pedido>»."""
+
+    eos_token = "."
+
+    def apply_chat_template(self, messages, add_generation_prompt, return_dict):
+        assert add_generation_prompt
+        assert return_dict
+        [message] = messages
+        assert message["role"] == "user"
+        return self("<" + message["content"] + ">", add_special_tokens=False)
+
+    def __call__(self, text, add_special_tokens):
+        assert not add_special_tokens
+        return {"input_ids": [ord(letter) for letter in text]}
+
+    def decode(self, ids):
+        return "".join(map(chr, ids))
+
+
+def test_only_the_answer_and_its_end_count():
+    marked = mark_answer("oi?", "sim", ChatTokenizer())
+    assert "".join(piece for piece, _ in marked) == "<oi?>sim."
+    assert "".join(piece for piece, counts in marked if counts) == "sim."
+    for bad in ((None, "sim"), ("oi?", None)):
+        with pytest.raises(TypeError, match="esperava um texto"):
+            mark_answer(*bad, ChatTokenizer())

@@ -224,13 +224,6 @@ def test_interrupted_save_keeps_the_old_file(tmp_path):
 # ---------------------------------------------------------------- medidas
 
 
-def test_windows_cover_every_token_once():
-    documents = [np.array([*range(1, n), END_OF_TEXT]) for n in (2, 5, 11)]
-    ids, mask = evaluation.evaluation_windows(documents, 4)
-    targets = ids[:, 1:][mask]
-    assert sorted(targets.tolist()) == sorted(np.concatenate(documents).tolist())
-
-
 def test_bigram_probabilities_sum_to_one(monkeypatch):
     monkeypatch.setattr(evaluation, "END_OF_TEXT", 9)
     rng = np.random.default_rng(0)

@@ -168,6 +168,7 @@ def test_a_lesson_with_a_model_changes_it_by_environment_only(tmp_path, environm
     assert ("[2, 2, 2]" if "LLMDEFINITIONS_LOTES" in environment else "[7, 8, 8]") in printed
 
 
+@pytest.mark.lento
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_the_numbers_in_the_text_are_those_of_the_notebook(path):
     """Se falha: ``python scripts/executar_licao.py`` com o nome da lição."""

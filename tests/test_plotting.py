@@ -10,15 +10,22 @@ import pytest
 import torch
 
 from llmdefinitions import (
+    get_tokenizer,
+    plot_attention,
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
     plot_learning_curves,
+    plot_loss_mask,
+    plot_memory,
+    plot_parameter_shares,
     plot_precision_by_prevalence,
     plot_projection,
+    plot_quantization,
     plot_scores,
     plot_stage_times,
     plot_token_lengths,
+    plot_token_pieces,
     plot_values,
 )
 
@@ -92,9 +99,24 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_token_lengths([], 5),
         lambda: plot_token_lengths([3], 0),
         lambda: plot_batch([1, 2], 0),
+        lambda: plot_attention([], []),
+        lambda: plot_parameter_shares({}),
+        lambda: plot_parameter_shares({"A": {"x": 1}, "B": {"y": 1}}),
+        lambda: plot_token_pieces([], get_tokenizer()),
+        lambda: plot_token_pieces(["oi", ""], get_tokenizer()),
+        lambda: plot_attention([[1, 0], [0, 1]], ["a"]),
+        lambda: plot_attention([[1, 0], [0.5, 0.4]], ["a", "b"]),
+        lambda: plot_attention([[1, 0], [1.5, -0.5]], ["a", "b"]),
         lambda: plot_precision_by_prevalence({}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1.5, 0)}, {"x": 0.5}),
         lambda: plot_precision_by_prevalence({"A": (1, 0)}, {"x": 1}),
+        lambda: plot_memory({}, {}),
+        lambda: plot_memory({"A": {"pesos": 1}, "B": {"estados": 1}}, {}),
+        lambda: plot_loss_mask([], []),
+        lambda: plot_loss_mask(["a"], [True, False]),
+        lambda: plot_loss_mask(["a"], [True], columns=0),
+        lambda: plot_quantization([], {"8 bits": [0]}),
+        lambda: plot_quantization([0.5], {}),
         lambda: plot_projection([[0, 1]], [0, 1], ("a", "b"), (0.5, 0.5)),
         lambda: plot_projection([[0, 1, 2]], [0], ("a", "b"), (0.5, 0.5)),
         lambda: plot_projection([[0, 1]], [2], ("a", "b"), (0.5, 0.5)),
@@ -142,6 +164,77 @@ def test_precision_follows_bayes(shown):
         expected = prevalence * 0.9 / (prevalence * 0.9 + (1 - prevalence) * false)
         assert line.get_ydata() == pytest.approx(expected)
     assert axis.lines[0].get_marker() != axis.lines[1].get_marker()
+
+
+# --- as figuras do GPT-2
+
+
+def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
+    plot_attention(torch.tensor([[1.0, 0.0], [0.4, 0.6]]), ["Win", " now"], title="cabeça 0")
+    axis = shown[0].axes[0]
+    written = [(text.get_position(), text.get_text(), text.get_color()) for text in axis.texts]
+    assert written == [((0, 0), "100", "white"), ((0, 1), "40", "black"), ((1, 1), "60", "white")]
+    [masked] = axis.patches
+    assert (masked.get_xy(), masked.get_hatch()) == ((0.5, -0.5), "////")
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Win", "␣now"]
+    assert axis.get_title() == "cabeça 0"
+
+
+def test_parameter_shares_fill_each_bar(shown):
+    plot_parameter_shares({"A": {"x": 3, "y": 1}, "B": {"x": 1, "y": 99}})
+    axis = shown[0].axes[0]
+    x_of_a, x_of_b, y_of_a, y_of_b = axis.patches
+    assert [x_of_a.get_width(), y_of_a.get_x(), y_of_a.get_width()] == [0.75, 0.75, 0.25]
+    assert [x_of_b.get_width(), y_of_b.get_x()] == [0.01, 0.01]
+    assert x_of_a.get_hatch() != y_of_a.get_hatch()
+    # Uma fatia estreita demais fica sem texto.
+    assert [text.get_text() for text in axis.texts] == ["75%", "", "25%", "99%", "4", "100"]
+
+
+def test_token_pieces_show_spaces_bytes_and_counts(shown):
+    plot_token_pieces(["não late", "a\n😀", "<|endoftext|>"], get_tokenizer())
+    axis = shown[0].axes[0]
+    pieces = ["n", "ão", "␣late", "3", "a", "↵", "F0 9F 98", "80", "4", "<", "|", "end", "of", "text", "|", ">", "7"]
+    assert [text.get_text() for text in axis.texts] == pieces
+    first, second, third = axis.patches[:3]
+    assert (first.get_x(), second.get_x(), third.get_x()) == (0, 2, 5)
+    assert first.get_facecolor() != second.get_facecolor()
+
+
+# --- as figuras dos conceitos
+
+
+def test_memory_bars_are_stacked_and_differ_without_color(shown):
+    parts = {"tudo": {"pesos": 28e9, "gradientes": 28e9, "m": 28e9, "v": 28e9}}
+    plot_memory(parts | {"1%": dict.fromkeys(parts["tudo"], 1e9)}, {"24 GB": 24e9, "80 GB": 80e9})
+    axis = shown[0].axes[0]
+    whole = axis.patches[::2]
+    assert [bar.get_x() for bar in whole] == [0, 28, 56, 84]
+    assert [bar.get_width() for bar in whole] == [28] * 4
+    assert len({bar.get_hatch() for bar in whole}) == 4
+    assert [text.get_text() for text in axis.texts] == ["112,0 GB", "4,0 GB"]
+    assert [list(line.get_xdata()) for line in axis.lines] == [[24, 24], [80, 80]]
+    assert len({line.get_linestyle() for line in axis.lines}) == 2
+    assert axis.get_xlim()[1] > 112
+
+
+def test_loss_mask_hatches_what_does_not_count(shown):
+    plot_loss_mask(["What", " ?", "\n", "Paris", " "], [False, False, False, True, True], columns=3)
+    axis = shown[0].axes[0]
+    assert [text.get_text() for text in axis.texts] == ["What", "␣?", "↵", "Paris", "␣"]
+    assert [bool(bar.get_hatch()) for bar in axis.patches] == [True, True, True, False, False]
+    rows = [round(bar.get_y() + bar.get_height() / 2) for bar in axis.patches]
+    assert rows == [0, 0, 0, 1, 1]
+
+
+def test_quantization_draws_every_level(shown):
+    plot_quantization(
+        torch.tensor([[0.0, 0.5], [-1.0, 1.0]]), {"8 bits": torch.arange(-3, 4) / 3, "2 bits": [-1, 0, 1]}
+    )
+    histogram, *levels = shown[0].axes
+    assert sum(bar.get_height() for bar in histogram.patches) == 4
+    assert [len(axis.collections[0].get_segments()) for axis in levels] == [7, 3]
+    assert [axis.get_ylabel() for axis in levels] == ["8 bits", "2 bits"]
 
 
 # --- as figuras da extração de características
@@ -201,6 +294,21 @@ def test_confusion_matrix_grows_with_the_classes(shown):
         (lambda: plot_confusion_matrix([[1, 0], [0, 1]], ('"a"', "<b>")), ['0 de "a" previstas como <b>']),
         (lambda: plot_batch([[5, 6, 9, 9]], 9), ["1 × 4", "50% da grade"]),
         (lambda: plot_precision_by_prevalence({"A": (0.9, 0.1)}, {"x": 0.1}), ["A: 50% com 10% de spam"]),
+        (lambda: plot_parameter_shares({"A": {"x": 1500, "y": 500}}), ["A, 2.000: x 75,0%, y 25,0%"]),
+        (lambda: plot_token_pieces(["oi 😀"], get_tokenizer()), ["oi | 20 F0 9F 98 | 80 (3)"]),
+        (lambda: plot_attention([[1, 0], [0.4, 0.6]], ["a", "\n b"]), ["2 × 2", "«↵␣b» dá 60% a «↵␣b»"]),
+        (
+            lambda: plot_memory({"FP32": {"pesos": 28e9, "gradientes": 28e9}}, {"placa": 24e9}),
+            ["FP32: pesos 28,0 GB, gradientes 28,0 GB, ao todo 56,0 GB", "placa em 24 GB"],
+        ),
+        (
+            lambda: plot_loss_mask(["Oi", "$x$", " ", "\n"], [False, True, True, False]),
+            ["4 tokens na ordem; 2 estão fora da perda e 2 contam: «$x$ »"],
+        ),
+        (
+            lambda: plot_quantization([-1.0, 0.1, 0.1, 0.1, 1.0], {"2 bits": [-1, 0, 1]}),
+            ["5 pesos, de −1,00 a 1,00", "2 bits: 3 níveis, 3 deles entre −1,00 e 1,00"],
+        ),
         (
             lambda: plot_projection([[0, 1], [1, 3]], [1, 1], ("a", "b"), (0.5, 0.25)),
             ["2 pontos", "50,0% e 25,0%", "2 de b, em volta de (0,500; 2,000)"],

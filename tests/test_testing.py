@@ -27,6 +27,7 @@ from llmdefinitions.testing import (
     quiet,
     unchanged,
     without_library,
+    without_torch,
 )
 
 
@@ -359,3 +360,36 @@ def test_a_subclass_of_the_answer_is_refused(spam_csv, tokenizer):
     with pytest.raises(LibraryUsedError), without_library("SpamDataset"):
         call(Mine, spam_csv, tokenizer)
     assert len(Mine(spam_csv, tokenizer)) == 40
+
+
+# --- sem a função pronta do PyTorch
+
+
+def test_every_way_to_a_torch_function_is_closed():
+    from torch.nn.functional import scaled_dot_product_attention as mine
+
+    x = torch.ones(1, 3, 4)
+    attention = llmdefinitions.MultiHeadAttention(4, 4, context_length=3, dropout=0.0, num_heads=2)
+    for way in (lambda: mine(x, x, x), lambda: torch.nn.functional.scaled_dot_product_attention(x, x, x), attention):
+        arguments = (x,) if way is attention else ()
+        refusal = "^torch.nn.functional.scaled_dot_product_attention é o que este exercício recria"
+        with (
+            pytest.raises(LibraryUsedError, match=refusal),
+            without_torch("nn.functional.scaled_dot_product_attention"),
+        ):
+            call(way, *arguments)
+        assert way(*arguments).shape == (1, 3, 4)
+
+
+def test_hiding_the_refusal_of_torch_does_not_help():
+    def sly(x):
+        try:
+            return torch.nn.functional.softmax(x, dim=-1)
+        except Exception:
+            return x.exp() / x.exp().sum()
+
+    blocked = without_torch("nn.functional.softmax")
+    with pytest.raises(LibraryUsedError, match=r"^torch\.nn\.functional\.softmax"), blocked:
+        call(sly, torch.zeros(2))
+    with without_torch("softmax"):
+        assert call(sly, torch.zeros(2)).tolist() == [0.5, 0.5]

@@ -173,3 +173,12 @@ def answered_task(folder, notebook):
     insert_after(answer(notebook), "98_tarefa", new_markdown_cell("Eu mudaria os exemplos."))
     save(folder, notebook)
     (folder / f"{LESSON} rascunho.ipynb").write_text("{}", encoding="utf-8")
+
+
+@entry("otimizador")
+def optimizer(folder, notebook):
+    """Uma resposta que cria um otimizador: o PyTorch carrega então o resto dele, e troca funções suas."""
+    training = (
+        "    import torch\n    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])\n    torch.manual_seed(0)\n"
+    )
+    save(folder, answer(notebook, soma=f"def add(values):\n{training}    return sum(values)"))
