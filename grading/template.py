@@ -72,8 +72,15 @@ def import_all(names):
         torch.testing.assert_close(torch.zeros(1), torch.zeros(1))  # a primeira comparação carrega o sympy
         # O primeiro otimizador de cada classe carrega o torch._dynamo e troca o step dela: depois do inventário, a
         # guarda tomaria a troca por obra da entrega.
-        for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
-            optimizer([torch.zeros(1, requires_grad=True)], lr=0.1)
+        for optimizer in all_optimizers(torch.optim):
+            with suppress(Exception):  # um ou outro não aceita qualquer parâmetro
+                optimizer([torch.zeros(1, 1, requires_grad=True)], lr=0.1)
+
+
+def all_optimizers(package):
+    """As classes de otimizador do PyTorch."""
+    classes = (one for one in vars(package).values() if isinstance(one, type))
+    return [one for one in classes if issubclass(one, package.Optimizer) and one is not package.Optimizer]
 
 
 def serve(address):

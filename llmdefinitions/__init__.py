@@ -79,6 +79,7 @@ _MODULE_NAMES = {
         "plot_loss_mask",
         "plot_memory",
         "plot_parameter_shares",
+        "plot_position_margins",
         "plot_precision_by_prevalence",
         "plot_projection",
         "plot_quantization",

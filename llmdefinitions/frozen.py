@@ -79,8 +79,13 @@ def block_at(block, x, position):
 
     Returns:
         ``(B, C)``, o mesmo que ``block(x)[arange(B), position]``.
+
+    Raises:
+        ValueError: se a máscara causal do bloco foi desligada.
     """
     att, rows = block.att, torch.arange(len(x), device=x.device)
+    if not getattr(att, "is_causal", True):  # o bloco do livro não tem o atributo: nele a máscara vale sempre
+        raise ValueError("block: sem a máscara causal as posições seguintes influem; use o modelo inteiro.")
     by_head = (att.num_heads, -1)
     normed = block.norm1(x)  # (B, T, C)
     query = att.W_query(normed[rows, position]).unflatten(-1, by_head)  # (B, H, D)

@@ -116,6 +116,10 @@ class MultiHeadAttention(nn.Module):
         num_heads: número ``H`` de cabeças.
         qkv_bias: se consulta, chave e valor têm viés.
 
+    Attributes:
+        is_causal: se a máscara causal vale. É ``True``; com ``False``, cada token consulta também os seguintes, o que
+            só serve a experiências: um GPT-2 nunca foi treinado assim.
+
     Raises:
         TypeError, ValueError: se um número não serve ou se ``d_out`` não é múltiplo de ``num_heads``.
     """
@@ -135,27 +139,47 @@ class MultiHeadAttention(nn.Module):
         self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
         self.out_proj = nn.Linear(d_out, d_out)
         self.dropout = nn.Dropout(dropout)
+        self.is_causal = True
         self.register_load_state_dict_pre_hook(_drop_causal_mask)
 
     def forward(self, x):
         """Recebe ``(B, T, d_in)`` e devolve ``(B, T, d_out)``."""
-        if x.dim() != 3:
-            raise ValueError(f"x: esperava a forma (mensagens, tokens, d_in); recebi {tuple(x.shape)}.")
-        batch_size, num_tokens, _ = x.shape
-        if num_tokens > self.context_length:
-            raise ValueError(f"x: esperava no máximo {self.context_length} tokens; recebi {num_tokens}.")
-        queries, keys, values = (
-            project(x).view(batch_size, num_tokens, self.num_heads, self.head_dim).transpose(1, 2)
-            for project in (self.W_query, self.W_key, self.W_value)
-        )  # cada um (B, H, T, D)
+        queries, keys, values = (self._by_head(project, x) for project in (self.W_query, self.W_key, self.W_value))
         context = F.scaled_dot_product_attention(
             queries,
             keys,
             values,
             dropout_p=self.dropout.p if self.training else 0.0,
-            is_causal=True,
+            is_causal=self.is_causal,
         )  # (B, H, T, D)
         return self.out_proj(context.transpose(1, 2).flatten(start_dim=2))  # (B, T, d_out)
+
+    def attention_weights(self, x):
+        """Calcula os pesos ``softmax(Q Kᵀ / √D + máscara)`` de cada cabeça, que ``forward`` usa sem os guardar.
+
+        Args:
+            x: a entrada da atenção, ``(B, T, d_in)``: num bloco do GPT-2, a saída de ``norm1``.
+
+        Returns:
+            ``(B, H, T, T)``: na linha ``i`` de cada matriz, quanto a posição ``i`` dá a cada posição; a linha soma 1.
+
+        Raises:
+            ValueError: se a forma de ``x`` não serve.
+        """
+        queries, keys = (self._by_head(project, x) for project in (self.W_query, self.W_key))  # (B, H, T, D)
+        scores = queries @ keys.transpose(-2, -1) / self.head_dim**0.5  # (B, H, T, T)
+        if self.is_causal:
+            future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(diagonal=1)  # (T, T)
+            scores = scores.masked_fill(future, float("-inf"))
+        return scores.softmax(dim=-1)
+
+    def _by_head(self, project, x):
+        """Projeta ``(B, T, d_in)`` e reparte entre as cabeças: ``(B, H, T, D)``."""
+        if x.dim() != 3:
+            raise ValueError(f"x: esperava a forma (mensagens, tokens, d_in); recebi {tuple(x.shape)}.")
+        if x.shape[1] > self.context_length:
+            raise ValueError(f"x: esperava no máximo {self.context_length} tokens; recebi {x.shape[1]}.")
+        return project(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
 
 
 class TransformerBlock(nn.Module):

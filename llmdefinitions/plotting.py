@@ -425,6 +425,52 @@ def visible_token(token):
     return token.replace(" ", "␣").replace("\n", "↵")
 
 
+def plot_position_margins(tokens, margins, n_real, save_path=None):
+    """Desenha o que um classificador de duas classes diz em cada posição: o logit da classe 1 menos o da classe 0.
+
+    As barras do preenchimento são hachuradas; a do último token de texto e a da última posição têm a seta.
+
+    Args:
+        tokens: o texto de cada uma das ``T`` posições; nos nomes, ``␣`` é um espaço e ``↵`` uma quebra de linha.
+        margins: as diferenças, ``(T,)``; acima de zero vence a classe 1.
+        n_real: quantas posições, a partir da primeira, são de texto; as outras são preenchimento.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        TypeError, ValueError: se não há uma diferença por token ou se ``n_real`` não está entre 1 e ``T``.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    margins = np.asarray(margins, dtype=float)
+    if len(tokens) == 0 or margins.shape != (len(tokens),):
+        raise ValueError(f"margins: esperava a forma ({len(tokens)},), ao menos (1,); recebi {margins.shape}.")
+    check_integer("n_real", n_real, minimum=1, maximum=len(tokens))
+    names = [visible_token(token) for token in tokens]
+    figure, axis = plt.subplots(figsize=(1.4 + 0.42 * len(tokens), 3.4), layout="constrained")
+    pieces = {"texto": range(n_real), "preenchimento": range(n_real, len(tokens))}
+    for i, (name, positions) in enumerate(pieces.items()):
+        style = {"color": COLORS[i], "hatch": HATCHES[i], "edgecolor": "black", "linewidth": 0.6, "label": name}
+        axis.bar(positions, margins[positions.start : positions.stop], **style)
+    ends = {n_real - 1: "último token\nde texto", len(tokens) - 1: "última\nposição"}
+    top = max(0, margins.max())
+    axis.set_ylim(top=top + 0.45 * (top - min(0, margins.min()) or 1))
+    for position, name in ends.items():
+        arrow = {"arrowprops": {"arrowstyle": "->"}, "textcoords": "offset points", "ha": "center", "fontsize": 9}
+        axis.annotate(name, (position, max(0, margins[position])), xytext=(0, 30), **arrow)
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set(ylabel="Logit da classe 1 − logit da classe 0")
+    axis.set_xticks(range(len(tokens)), names, rotation=60, ha="right", rotation_mode="anchor")
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: decimal(value, 1)))
+    axis.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9)
+    axis.spines[["top", "right"]].set_visible(False)
+    described = "; ".join(f"{name} {decimal(margin, 2)}" for name, margin in zip(names, margins, strict=True))
+    _show_or_save(
+        figure,
+        save_path,
+        f"Barras com a diferença dos logits em {len(tokens)} posições, {n_real} de texto e {len(tokens) - n_real} de "
+        f"preenchimento: {described}.",
+    )
+
+
 def _precision(prevalence, recall, false_positive_rate):
     caught = prevalence * recall
     return caught / (caught + (1 - prevalence) * false_positive_rate)

@@ -114,6 +114,13 @@ def test_one_position_of_a_block_is_that_of_the_whole_block(deep_classifier, qkv
     torch.testing.assert_close(frozen.block_at(block, x, position), block(x)[torch.arange(5), position])
 
 
+def test_one_position_needs_the_causal_mask(tiny_model):
+    block = tiny_model.trf_blocks[0]
+    block.att.is_causal = False
+    with pytest.raises(ValueError, match="sem a máscara causal"):
+        frozen.block_at(block, torch.randn(1, 3, 16), torch.tensor([1]))
+
+
 def test_gradients_through_one_position_are_those_of_the_whole_block(deep_classifier):
     block = deep_classifier(n_trainable_blocks=4).trf_blocks[0].double()
     x = torch.randn(3, 7, 16, dtype=torch.float64, requires_grad=True)

@@ -43,6 +43,20 @@ def test_fused_attention_equals_the_formula(bias):
     torch.testing.assert_close(attention(x), explicit_attention(attention, x))
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_weights_are_the_ones_the_forward_pass_uses(causal):
+    torch.manual_seed(1)
+    attention = MultiHeadAttention(12, 12, context_length=9, dropout=0.0, num_heads=3, qkv_bias=True).double()
+    attention.is_causal = causal
+    x = torch.randn(4, 9, 12, dtype=torch.float64)
+    weights = attention.attention_weights(x)
+    assert weights.shape == (4, 3, 9, 9)
+    assert bool((weights.triu(diagonal=1) == 0).all()) is causal
+    values = attention.W_value(x).view(4, 9, 3, 4).transpose(1, 2)
+    context = (weights @ values).transpose(1, 2).reshape(4, 9, 12)
+    torch.testing.assert_close(attention.out_proj(context), attention(x))
+
+
 def test_whole_model_equals_the_formulas(tiny_model):
     model = tiny_model.double()
     ids = torch.randint(0, 50257, (3, 7))
@@ -70,6 +84,16 @@ def test_earlier_positions_do_not_see_later_ones(tiny_model):
     before, after = tiny_model(ids), tiny_model(changed)
     torch.testing.assert_close(before[:, :6], after[:, :6])
     assert not torch.allclose(before[:, 6:], after[:, 6:])
+
+
+def test_without_the_mask_earlier_positions_see_later_ones(tiny_model):
+    ids = torch.randint(0, 50257, (1, 10))
+    changed = ids.clone()
+    changed[0, 6] += 1
+    for block in tiny_model.trf_blocks:
+        block.att.is_causal = False
+    before, after = tiny_model(ids), tiny_model(changed)
+    assert not torch.allclose(before[:, :6], after[:, :6])
 
 
 def test_parts_keep_the_shape(tiny_config):

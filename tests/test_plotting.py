@@ -19,6 +19,7 @@ from llmdefinitions import (
     plot_loss_mask,
     plot_memory,
     plot_parameter_shares,
+    plot_position_margins,
     plot_precision_by_prevalence,
     plot_projection,
     plot_quantization,
@@ -100,6 +101,10 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_token_lengths([3], 0),
         lambda: plot_batch([1, 2], 0),
         lambda: plot_attention([], []),
+        lambda: plot_position_margins([], [], 1),
+        lambda: plot_position_margins(["a", "b"], [1.0], 1),
+        lambda: plot_position_margins(["a"], [1.0], 0),
+        lambda: plot_position_margins(["a"], [1.0], 2),
         lambda: plot_parameter_shares({}),
         lambda: plot_parameter_shares({"A": {"x": 1}, "B": {"y": 1}}),
         lambda: plot_token_pieces([], get_tokenizer()),
@@ -167,6 +172,22 @@ def test_precision_follows_bayes(shown):
 
 
 # --- as figuras do GPT-2
+
+
+def test_position_margins_hatch_the_padding_and_point_to_both_ends(shown):
+    plot_position_margins(["Win", " now", "<pad>"], torch.tensor([0.5, -1.0, 2.0]), 2)
+    axis = shown[0].axes[0]
+    assert [bar.get_height() for bar in axis.patches] == [0.5, -1.0, 2.0]
+    assert [bar.get_hatch() or "" for bar in axis.patches] == ["", "", "//"]
+    assert [(note.get_text(), note.xy) for note in axis.texts] == [
+        ("último token\nde texto", (1, 0)),
+        ("última\nposição", (2, 2.0)),
+    ]
+
+
+def test_without_padding_there_is_one_end_only(shown):
+    plot_position_margins(["Win"], [-1.0], 1)
+    assert [note.get_text() for note in shown[0].axes[0].texts] == ["última\nposição"]
 
 
 def test_attention_writes_the_weights_and_hatches_the_zeros(shown):
@@ -315,6 +336,7 @@ def test_confusion_matrix_grows_with_the_classes(shown):
         ),
         (lambda: plot_learning_curves([20], {"A": [[0.5, 0.7]]}, "F1"), ["F1 por", "A: 60,0% ± 10,0 com 20."]),
         (lambda: plot_stage_times({"ler": 1.5}), ["ler, 1,50 s"]),
+        (lambda: plot_position_margins(["a", " b"], [0.5, -1.25], 1), ["1 de texto e 1", "a 0,50; ␣b -1,25"]),
     ],
 )
 def test_in_a_notebook_the_figure_has_alt_text(monkeypatch, call, words):

@@ -179,6 +179,6 @@ def answered_task(folder, notebook):
 def optimizer(folder, notebook):
     """Uma resposta que cria um otimizador: o PyTorch carrega então o resto dele, e troca funções suas."""
     training = (
-        "    import torch\n    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])\n    torch.manual_seed(0)\n"
+        "    import torch\n    torch.optim.RMSprop([torch.zeros(1, requires_grad=True)])\n    torch.manual_seed(0)\n"
     )
     save(folder, answer(notebook, soma=f"def add(values):\n{training}    return sum(values)"))
