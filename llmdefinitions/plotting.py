@@ -758,7 +758,7 @@ def plot_stage_times(seconds, save_path=None):
         raise ValueError("seconds: esperava ao menos uma etapa, com um tempo que não seja negativo.")
     figure, axis = plt.subplots(figsize=(6.4, 0.5 * len(seconds) + 0.9), layout="constrained")
     bars = axis.barh(list(seconds), list(seconds.values()), color=COLORS[1], edgecolor="black", linewidth=0.6)
-    written = [f"{decimal(value, 2)} s" for value in seconds.values()]
+    written = [f"{decimal(value)} s" for value in seconds.values()]
     axis.bar_label(bars, written, padding=4)
     axis.invert_yaxis()
     axis.margins(x=0.15)

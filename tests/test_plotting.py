@@ -290,7 +290,7 @@ def test_stage_times_keep_the_order(shown):
     plot_stage_times({"tokenizar": 0.5, "treinar": 12})
     axis = shown[0].axes[0]
     assert [text.get_text() for text in axis.get_yticklabels()] == ["tokenizar", "treinar"]
-    assert [text.get_text() for text in axis.texts] == ["0,50 s", "12,00 s"]
+    assert [text.get_text() for text in axis.texts] == ["0,500 s", "12,000 s"]
     assert axis.yaxis_inverted()
 
 
@@ -335,7 +335,7 @@ def test_confusion_matrix_grows_with_the_classes(shown):
             ["2 pontos", "50,0% e 25,0%", "2 de b, em volta de (0,500; 2,000)"],
         ),
         (lambda: plot_learning_curves([20], {"A": [[0.5, 0.7]]}, "F1"), ["F1 por", "A: 60,0% ± 10,0 com 20."]),
-        (lambda: plot_stage_times({"ler": 1.5}), ["ler, 1,50 s"]),
+        (lambda: plot_stage_times({"ler": 1.5}), ["ler, 1,500 s"]),
         (lambda: plot_position_margins(["a", " b"], [0.5, -1.25], 1), ["1 de texto e 1", "a 0,50; ␣b -1,25"]),
     ],
 )
