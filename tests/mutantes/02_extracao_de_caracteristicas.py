@@ -139,7 +139,7 @@ EXERCISES = {
         wrong=(
             Wrong(
                 "devolve a média",
-                "É a média dos vetores",
+                "É a média; pede-se o",
                 changes={
                     "hidden_states[:, 0].cpu()": (
                         "((hidden_states * batch.attention_mask.unsqueeze(-1)).sum(1) "
@@ -161,7 +161,7 @@ EXERCISES = {
             ),
             Wrong(
                 "perde o último lote",
-                "Perdeu-se o último lote",
+                "o último lote pode ser menor",
                 changes={"range(0, len(texts), batch_size)": "range(0, len(texts) - batch_size + 1, batch_size)"},
             ),
             Wrong(
