@@ -304,7 +304,7 @@ def cls_features(texts, tokenizer, model, batch_size=32):
             ),
             Wrong(
                 "treina de novo com a validação",
-                "Treine só com o treino",
+                "A validação entrou no treino",
                 changes={
                     'answers = fitted[best].predict(candidates[best][1]["test"])': (
                         'joined = {part: list(candidates[best][1][part]) for part in ("train", "validation")}\n'
