@@ -20,6 +20,7 @@ from .sources import (
     EMOTION,
     SourceError,
     copy_whole,
+    find_or_explain,
     find_sms_spam,
     first_available,
     hub_endpoint,
@@ -357,7 +358,7 @@ def _label_number(label):
     return int(label) if isinstance(label, Real) and label in (0, 1) else None
 
 
-# --- o conjunto emotion, da abordagem por extração de características
+# --- os textos da abordagem por extração de características: o conjunto emotion ou, na falta dele, as SMS
 
 
 def load_emotion():
@@ -373,6 +374,58 @@ def load_emotion():
         SourceError: se nenhuma fonte o tem, ou se um arquivo não é o que deveria ser.
     """
     return first_available("Conjunto emotion", {"local": _local_emotion, "internet": _download_emotion})
+
+
+def load_labelled_texts(sizes=(800, 400, 400)):
+    """Carrega textos com rótulo para a abordagem por extração de características, já divididos em três partes.
+
+    São os do *emotion*, os da aula, onde ele pode ser encontrado (veja ``load_emotion``); fora do alcance, as
+    mensagens SMS de ``sources.find_sms_spam``, na proporção de spam que elas têm, e ``origin`` o diz. Nos dois casos
+    nenhum texto se repete em duas partes: o que já apareceu numa anterior sai.
+
+    Args:
+        sizes: quantos textos deixar, no máximo, em ``(treino, validação, teste)``, sorteados sempre do mesmo modo
+            (semente 123): extrair características de milhares de textos demora. Com ``None``, ficam todos.
+
+    Returns:
+        ``(texts, origin)``: um ``datasets.DatasetDict`` com as partes ``train``, ``validation`` e ``test`` (colunas
+        ``text`` e ``label``; os nomes das classes em ``texts["train"].features["label"].names``) e uma frase que diz
+        que textos são e de onde vieram.
+
+    Raises:
+        TypeError, ValueError: se ``sizes`` não são três inteiros positivos.
+        SourceError: se a fonte pedida não tem os textos, ou se eles não servem.
+    """
+    import datasets
+
+    sizes = (None, None, None) if sizes is None else tuple(sizes)
+    if len(sizes) != 3:
+        raise ValueError(f"sizes: esperava três tamanhos, de treino, validação e teste; recebi {len(sizes)}.")
+    sizes = [None if size is None else check_integer("sizes", size, minimum=1) for size in sizes]
+    found, missing = find_or_explain("o emotion", "emotion", load_emotion)
+    texts, origin = found or _sms_parts()
+    parts, seen = {}, set()
+    for part, size in zip(("train", "validation", "test"), sizes, strict=True):
+        df = texts[part].to_pandas()
+        df = df[~df["text"].isin(seen)].sample(frac=1, random_state=123)[:size]
+        seen.update(df["text"])
+        parts[part] = datasets.Dataset.from_pandas(df, features=texts["train"].features, preserve_index=False)
+    return datasets.DatasetDict(parts), f"{origin}{missing}"
+
+
+def _sms_parts():
+    import datasets
+
+    source = find_sms_spam()
+    df = map_labels(clean_spam_data(load_spam_data(source.path)))
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(LABELS))})
+    parts = [
+        datasets.Dataset.from_pandas(
+            part.rename(columns={"Text": "text", "Label": "label"})[["text", "label"]], features, preserve_index=False
+        )
+        for part in random_split(df, 0.7, 0.1, without_leaks=True)
+    ]
+    return dict(zip(("train", "validation", "test"), parts, strict=True)), source.description
 
 
 def _local_emotion():

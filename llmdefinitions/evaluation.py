@@ -1,6 +1,7 @@
 """Medir um classificador: previsões, medidas e uma referência simples para comparar."""
 
 import torch
+from pandas.api.types import is_integer_dtype
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -83,19 +84,24 @@ def tfidf_baseline(train_df):
     É o que um bom classificador sem redes neurais consegue com as mesmas mensagens, em segundos.
 
     Args:
-        train_df: ``DataFrame`` com ``Text`` e ``Label`` (0 ou 1).
+        train_df: ``DataFrame`` com ``Text`` e ``Label``, a classe: 0 e 1 ou, com mais classes, de 0 em diante.
 
     Returns:
         Um ``Pipeline`` do scikit-learn já treinado; ``.predict(textos)`` devolve as classes.
 
     Raises:
-        TypeError, ValueError: se falta uma coluna, se um texto não é texto ou se não há mensagens das duas classes.
+        TypeError, ValueError: se falta uma coluna, se um texto não é texto, se um rótulo não é um número de classe ou
+            se só há uma classe.
     """
     check_columns("train_df", train_df, ["Text", "Label"])
     if not train_df["Text"].map(lambda text: isinstance(text, str)).all():
         raise TypeError("train_df: esperava textos (str) na coluna Text.")
-    if set(train_df["Label"]) != {0, 1}:
-        raise ValueError("train_df: esperava mensagens das duas classes, com rótulos 0 e 1; veja map_labels.")
+    labels = train_df["Label"]
+    if not is_integer_dtype(labels) or labels.min() < 0 or labels.nunique() < 2:
+        raise ValueError(
+            "train_df: esperava mensagens das duas classes (ou mais), com rótulos 0 e 1 (ou de 0 em diante); veja "
+            "map_labels."
+        )
     baseline = make_pipeline(
         TfidfVectorizer(analyzer="char", ngram_range=(2, 5), sublinear_tf=True),
         LogisticRegression(C=10, max_iter=1000),

@@ -15,7 +15,15 @@ import torch
 
 from .checks import check_integer, check_text
 from .progress import progress_bar
-from .sources import DISTILBERT, PackagedFile, SourceError, cache_folder, chosen_tier, fetch_hub_files, packaged_file
+from .sources import (
+    DISTILBERT,
+    PackagedFile,
+    SourceError,
+    cache_folder,
+    fetch_hub_files,
+    find_or_explain,
+    packaged_file,
+)
 
 POOLINGS = ("cls", "mean")
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -41,8 +49,9 @@ def load_encoder(name=LECTURE_ENCODER):
     """Carrega um encoder da família BERT e o tokenizador dele.
 
     O ``distilbert-base-uncased``, que é o da aula, vem da pasta local ou do Hugging Face Hub; fora do alcance dos
-    dois, entra no lugar dele o ``all-MiniLM-L6-v2``, que vem com o curso (veja ``LLMDEFINITIONS_FONTE`` em
-    ``sources``).
+    dois, entra no lugar dele o ``all-MiniLM-L6-v2``, que vem com o curso, e ``origin`` o diz. Com
+    ``LLMDEFINITIONS_FONTE=local`` ele entra também, se a pasta local não tem ``distilbert-base-uncased``: quem
+    escolhe uma pasta de dados não é obrigado a ter nela um modelo (veja ``sources.find_or_explain``).
 
     Args:
         name: ``"distilbert-base-uncased"`` ou ``"all-MiniLM-L6-v2"``.
@@ -53,7 +62,7 @@ def load_encoder(name=LECTURE_ENCODER):
 
     Raises:
         ValueError: se não conheço o encoder.
-        SourceError: se a fonte pedida não tem os arquivos, ou se eles não servem.
+        SourceError: se a internet, pedida, não os tem, se a pasta deles está incompleta ou se eles não servem.
     """
     if name not in (LECTURE_ENCODER, EMBEDDED_ENCODER):
         raise ValueError(f"name: não conheço {name!r}. Escolha um destes: {LECTURE_ENCODER}, {EMBEDDED_ENCODER}.")
@@ -188,14 +197,13 @@ def quiet_transformers():
 
 def _find_encoder(name):
     missing = ""
-    if name == LECTURE_ENCODER and chosen_tier() != "embutida":
-        try:
-            folder = fetch_hub_files(DISTILBERT, DISTILBERT_FILES, cache_folder() / DISTILBERT.folder_name)
-        except SourceError:
-            if chosen_tier() != "auto":
-                raise
-            missing = f"; o {LECTURE_ENCODER} não está na pasta local nem ao alcance pela internet"
-        else:
+    if name == LECTURE_ENCODER:
+        folder, missing = find_or_explain(
+            f"o {LECTURE_ENCODER}",
+            DISTILBERT.folder_name,
+            lambda: fetch_hub_files(DISTILBERT, DISTILBERT_FILES, cache_folder() / DISTILBERT.folder_name),
+        )
+        if folder is not None:
             return folder, f"{LECTURE_ENCODER} (de {folder})"
     paths = [packaged_file(file) for file in EMBEDDED_MINILM]
     return paths[0].parent, f"{EMBEDDED_ENCODER} (embutido no curso{missing})"

@@ -22,7 +22,7 @@ AXIS_NAMES = {"loss": "Perda", "accuracy": "Acurácia"}
 COLORS = ("#1f4e79", "#e9c46a", "#8ab17d", "#d1495b")
 HATCHES = ("", "//", "..", "xx")
 DASHES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D")
+MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def plot_values(epochs_seen, examples_seen, train_values, val_values, label="loss", save_path=None):
@@ -82,7 +82,8 @@ def plot_confusion_matrix(matrix, label_names, title=None, save_path=None):
     """
     if len(matrix) != len(label_names) or any(len(row) != len(label_names) for row in matrix):
         raise ValueError(f"matrix: esperava {len(label_names)} linhas e colunas, uma por nome em label_names.")
-    figure, axis = plt.subplots(figsize=(4.2, 3.8), layout="constrained")
+    side = max(3.8, 0.8 * len(label_names) + 0.8)
+    figure, axis = plt.subplots(figsize=(side + 0.4, side), layout="constrained")
     axis.imshow(matrix, cmap="Blues", vmin=0)
     largest = max(max(row) for row in matrix)
     for i, row in enumerate(matrix):
@@ -661,3 +662,108 @@ def plot_quantization(weights, levels, save_path=None):
         f"nove em cada dez {around}; embaixo, um traço por nível. {described}."
     )
     _show_or_save(figure, save_path, description)
+
+
+def plot_projection(points, labels, label_names, explained, save_path=None):
+    """Desenha pontos projetados em dois eixos, com um marcador por classe.
+
+    Args:
+        points: coordenadas, ``(N, 2)``, como as de ``sklearn.decomposition.PCA(2).fit_transform``.
+        labels: a classe de cada ponto, de 0 a ``K - 1``, ``(N,)``.
+        label_names: o nome de cada uma das ``K`` classes.
+        explained: a fração da variância que cada eixo guarda (``explained_variance_ratio_``), ``(2,)``.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se as formas não combinam ou se há rótulo sem nome.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    points, labels = np.asarray(points), np.asarray(labels)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels) or len(explained) != 2:
+        raise ValueError("points, labels, explained: esperava N pontos de duas coordenadas, N rótulos e duas frações.")
+    if not set(labels.tolist()) <= set(range(len(label_names))):
+        raise ValueError(f"labels: esperava rótulos de 0 a {len(label_names) - 1}, um por nome em label_names.")
+    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    centers = []
+    for i, name in enumerate(label_names):
+        mine = points[labels == i]
+        color, marker = COLORS[(0, 3, 2, 1)[i % 4]], MARKERS[i % 6]
+        axis.scatter(*mine.T, s=22, color=color, marker=marker, alpha=0.6, linewidths=0, label=name)
+        if len(mine):
+            center = mine.mean(axis=0)
+            axis.scatter(*center, s=170, color=color, marker=marker, edgecolors="black", linewidths=1.6)
+            centers.append(
+                f"{thousands(len(mine))} de {name}, em volta de ({decimal(center[0])}; {decimal(center[1])})"
+            )
+    axis.set(xlabel=f"1º eixo ({percent(explained[0], 1)} da variância)")
+    axis.set(ylabel=f"2º eixo ({percent(explained[1], 1)} da variância)")
+    axis.legend(frameon=False, ncols=len(label_names), loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1)
+    axis.spines[["top", "right"]].set_visible(False)
+    description = (
+        f"Nuvem de {thousands(len(points))} pontos em dois eixos, que guardam {percent(explained[0], 1)} e "
+        f"{percent(explained[1], 1)} da variância: {'; '.join(centers)}."
+    )
+    _show_or_save(figure, save_path, description)
+
+
+def plot_learning_curves(sizes, scores, ylabel, save_path=None):
+    """Desenha como uma medida muda com o número de exemplos: a média e o desvio padrão entre sementes.
+
+    Args:
+        sizes: os números de exemplos, em ordem crescente, ``(S,)``.
+        scores: ``{nome do modelo: medidas entre 0 e 1}``, cada uma ``(S, n)``, com ``n`` sementes.
+        ylabel: o nome da medida.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há modelos ou se falta a linha de um tamanho.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    scores = {name: np.asarray(values, dtype=float) for name, values in scores.items()}
+    if not scores or any(values.ndim != 2 or len(values) != len(sizes) for values in scores.values()):
+        raise ValueError(f"scores: esperava ao menos um modelo, cada um com {len(sizes)} linhas, uma por tamanho.")
+    figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    described = []
+    for i, (name, values) in enumerate(scores.items()):
+        means, deviations = values.mean(axis=1), values.std(axis=1)
+        style = {"color": COLORS[(0, 3, 2, 1)[i % 4]], "marker": MARKERS[i % 6], "linestyle": DASHES[i % 4]}
+        axis.errorbar(sizes, means, deviations, label=name, capsize=4, linewidth=1.8, **style)
+        described.append(
+            f"{name}: "
+            + ", ".join(
+                f"{percent(mean, 1)} ± {decimal(100 * deviation, 1)} com {size}"
+                for size, mean, deviation in zip(sizes, means, deviations, strict=True)
+            )
+        )
+    axis.set(xlabel="Exemplos de treino (escala logarítmica)", ylabel=ylabel, xscale="log")
+    axis.set_xticks(sizes, [thousands(size) for size in sizes])
+    axis.minorticks_off()
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(scores))
+    _show_or_save(figure, save_path, f"{ylabel} por número de exemplos de treino. {'; '.join(described)}.")
+
+
+def plot_stage_times(seconds, save_path=None):
+    """Compara quanto tempo levou cada etapa, em barras horizontais, na ordem dada.
+
+    Args:
+        seconds: ``{nome da etapa: segundos}``.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há etapas ou se um tempo é negativo.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if not seconds or min(seconds.values()) < 0:
+        raise ValueError("seconds: esperava ao menos uma etapa, com um tempo que não seja negativo.")
+    figure, axis = plt.subplots(figsize=(6.4, 0.5 * len(seconds) + 0.9), layout="constrained")
+    bars = axis.barh(list(seconds), list(seconds.values()), color=COLORS[1], edgecolor="black", linewidth=0.6)
+    written = [f"{decimal(value)} s" for value in seconds.values()]
+    axis.bar_label(bars, written, padding=4)
+    axis.invert_yaxis()
+    axis.margins(x=0.15)
+    axis.set_xlabel("Segundos")
+    axis.spines[["top", "right"]].set_visible(False)
+    described = "; ".join(f"{stage}, {text}" for stage, text in zip(seconds, written, strict=True))
+    _show_or_save(figure, save_path, f"Barras com o tempo de cada etapa: {described}.")

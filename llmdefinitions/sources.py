@@ -178,6 +178,37 @@ def first_available(what, finders):
     raise SourceError(f"{what}: " + " ".join(reasons))
 
 
+def find_or_explain(what, folder_name, find):
+    """Procura o que a aula usa e que não vem com o curso; quando o embutido pode entrar no lugar, diz por quê.
+
+    Com a fonte ``auto``, ele entra quando nem a pasta local nem a internet servem; com a ``local``, quando a pasta de
+    quem a escolheu não tem ``folder_name`` (uma que existe, mas incompleta, é um engano a corrigir); com a
+    ``internet``, nunca.
+
+    Args:
+        what: o que se procura, com o artigo: ``"o emotion"``.
+        folder_name: o nome da subpasta dele na fonte local.
+        find: a função que o procura, ou levanta ``SourceError``.
+
+    Returns:
+        ``(found, missing)``: o que ``find`` devolveu e ``""``; ou ``None`` e a frase que explica a falta (vazia com a
+        fonte ``embutida``, em que não se procura nada).
+
+    Raises:
+        SourceError: se o embutido não pode entrar no lugar.
+    """
+    tier = chosen_tier()
+    if tier == "embutida":
+        return None, ""
+    incomplete = (local_folder() / folder_name).is_dir()
+    try:
+        return find(), ""
+    except SourceError:
+        if tier == "internet" or (tier == "local" and incomplete):
+            raise
+    return None, f"; {what} não está na pasta local{' nem ao alcance pela internet' if tier == 'auto' else ''}"
+
+
 # --- as mensagens SMS
 
 

@@ -47,7 +47,7 @@ def run_lesson(notebook, folder):
     question = new_code_cell(f"import json; print(json.dumps([{', '.join(f'({one})' for one in expressions)}]))")
     notebook.cells.append(question)
     environment = {"LLMDEFINITIONS_FONTE": "embutida", "LLMDEFINITIONS_DADOS": "", "PYTHONHASHSEED": "0"}
-    environment["TQDM_DISABLE"] = "1"
+    environment |= {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     execute(notebook, folder, environment, timeout=600)
     notebook.cells.pop()
     # A versão do Python de quem executou não interessa a ninguém, e mudaria o arquivo à toa.

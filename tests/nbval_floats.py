@@ -37,7 +37,7 @@ def _close(one, other):
 
 
 def pytest_configure():
-    os.environ |= {"LLMDEFINITIONS_FONTE": "embutida", "TQDM_DISABLE": "1"}
+    os.environ |= {"LLMDEFINITIONS_FONTE": "embutida", "TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     os.environ.pop("LLMDEFINITIONS_DADOS", None)
 
 

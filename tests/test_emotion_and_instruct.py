@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from llmdefinitions import SourceError, follow_instruction, load_emotion, load_smollm2, mark_answer
+from llmdefinitions import SourceError, follow_instruction, load_emotion, load_labelled_texts, load_smollm2, mark_answer
 from llmdefinitions.datasets import EMOTION_NAMES
 from llmdefinitions.sources import EMOTION
 
@@ -62,6 +62,61 @@ def test_out_of_reach_is_explained(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(SourceError, match=r"Não encontrei train\.csv.*O Hugging Face Hub não respondeu"):
         load_emotion()
+
+
+# --- os textos da lição de extração de características
+
+
+def test_labelled_texts_are_the_emotion_without_repetitions(local_emotion):
+    texts, origin = load_labelled_texts(sizes=None)
+    assert origin == "emotion, da pasta local"
+    # O treino fica inteiro; a validação e o teste só repetiam textos dele.
+    assert {part: len(rows) for part, rows in texts.items()} == {"train": 12, "validation": 0, "test": 0}
+    assert texts["test"].features["label"].names == list(EMOTION_NAMES)
+    assert sorted(texts["train"]["label"]) == sorted([0, 1, 2, 3, 4, 5] * 2)
+
+
+def test_labelled_texts_are_drawn_always_alike(local_emotion):
+    texts, _ = load_labelled_texts((5, 4, 3))
+    again, _ = load_labelled_texts((5, 4, 3))
+    assert len(texts["train"]) == 5
+    assert [rows["text"][:] for rows in texts.values()] == [rows["text"][:] for rows in again.values()]
+    everything = [text for rows in texts.values() for text in rows["text"]]
+    assert len(set(everything)) == len(everything)
+
+
+@pytest.mark.parametrize(
+    ("tier", "words"),
+    [
+        ("embutida", "embutidas no curso)"),
+        ("auto", "o emotion não está na pasta local nem ao alcance pela internet"),
+    ],
+)
+def test_out_of_reach_the_messages_take_the_place_of_the_emotion(tmp_path, monkeypatch, tier, words):
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", tier)
+    monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("llmdefinitions.sources.UCI_ZIP_URLS", ("http://127.0.0.1:9/sms.zip",))
+    texts, origin = load_labelled_texts((80, 40, 40))
+    assert origin.endswith(words)
+    assert texts["train"].features["label"].names == ["ham", "spam"]
+    assert [len(rows) for rows in texts.values()] == [80, 40, 40]
+    assert 0 < sum(texts["train"]["label"]) < 40
+
+
+def test_an_incomplete_emotion_is_not_replaced(local_emotion, monkeypatch):
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "local")
+    (local_emotion / "test.csv").unlink()
+    with pytest.raises(SourceError, match=r"Não encontrei test\.csv"):
+        load_labelled_texts()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error"), [((800, 400), ValueError), ((800, 0, 400), ValueError), ((8.0, 4, 4), TypeError)]
+)
+def test_sizes_are_checked(sizes, error):
+    with pytest.raises(error, match="sizes"):
+        load_labelled_texts(sizes)
 
 
 README = b"""---

@@ -68,6 +68,15 @@ def test_baseline_needs_numbers_and_texts():
         tfidf_baseline(pd.DataFrame({"Text": ["a", "b"], "Label": ["ham", "spam"]}))
     with pytest.raises(TypeError, match="esperava textos"):
         tfidf_baseline(pd.DataFrame({"Text": ["a", None], "Label": [0, 1]}))
+    for labels in ([0, 0], [-1, 0], [0.0, 1.0]):
+        with pytest.raises(ValueError, match="das duas classes"):
+            tfidf_baseline(pd.DataFrame({"Text": ["a", "b"], "Label": labels}))
+
+
+def test_baseline_takes_more_classes():
+    texts = ["feliz demais", "que raiva", "tenho medo"]
+    baseline = tfidf_baseline(pd.DataFrame({"Text": texts, "Label": [0, 1, 2]}))
+    assert baseline.predict(["muito feliz", "medo de altura", "que raiva dele"]).tolist() == [0, 2, 1]
 
 
 def test_memory_of_the_lectures_example():

@@ -266,6 +266,12 @@ def test_out_of_reach_the_embedded_one_takes_its_place_and_says_so(tmp_path, mon
         "all-MiniLM-L6-v2 (embutido no curso; o distilbert-base-uncased não está na pasta local nem ao alcance "
         "pela internet)"
     )
+    monkeypatch.setenv("LLMDEFINITIONS_FONTE", "local")
+    monkeypatch.setenv("LLMDEFINITIONS_DADOS", str(tmp_path))
+    assert load_encoder()[2] == (
+        "all-MiniLM-L6-v2 (embutido no curso; o distilbert-base-uncased não está na pasta local)"
+    )
+    (tmp_path / "distilbert-base-uncased").mkdir()  # existe, mas incompleta: é um engano, e não uma falta
     for tier in ("local", "internet"):
         monkeypatch.setenv("LLMDEFINITIONS_FONTE", tier)
         with pytest.raises(SourceError, match="não respondeu"):

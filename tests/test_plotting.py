@@ -15,13 +15,16 @@ from llmdefinitions import (
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
+    plot_learning_curves,
     plot_loss_mask,
     plot_memory,
     plot_parameter_shares,
     plot_position_margins,
     plot_precision_by_prevalence,
+    plot_projection,
     plot_quantization,
     plot_scores,
+    plot_stage_times,
     plot_token_lengths,
     plot_token_pieces,
     plot_values,
@@ -119,6 +122,13 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_loss_mask(["a"], [True], columns=0),
         lambda: plot_quantization([], {"8 bits": [0]}),
         lambda: plot_quantization([0.5], {}),
+        lambda: plot_projection([[0, 1]], [0, 1], ("a", "b"), (0.5, 0.5)),
+        lambda: plot_projection([[0, 1, 2]], [0], ("a", "b"), (0.5, 0.5)),
+        lambda: plot_projection([[0, 1]], [2], ("a", "b"), (0.5, 0.5)),
+        lambda: plot_learning_curves([1, 2], {}, "x"),
+        lambda: plot_learning_curves([1, 2], {"A": [[0.5]]}, "x"),
+        lambda: plot_stage_times({}),
+        lambda: plot_stage_times({"A": -1}),
     ],
 )
 def test_bad_input_is_refused(call):
@@ -248,6 +258,51 @@ def test_quantization_draws_every_level(shown):
     assert [axis.get_ylabel() for axis in levels] == ["8 bits", "2 bits"]
 
 
+# --- as figuras da extração de características
+
+
+def test_projection_separates_the_classes_without_color(shown):
+    points = [[0, 0], [2, 2], [5, 5]]
+    plot_projection(points, [0, 0, 1], ("a", "b", "c"), (0.5, 0.25))
+    axis = shown[0].axes[0]
+    clouds = [cloud for cloud in axis.collections if cloud.get_label() in ("a", "b", "c")]
+    assert [cloud.get_offsets().tolist() for cloud in clouds] == [[[0, 0], [2, 2]], [[5, 5]], []]
+    centers = [cloud.get_offsets().tolist() for cloud in axis.collections if cloud not in clouds]
+    assert centers == [[[1, 1]], [[5, 5]]]
+    markers = {cloud.get_paths()[0].vertices.tobytes() for cloud in clouds}
+    assert len(markers) == 3
+    assert axis.get_xlabel() == "1º eixo (50,0% da variância)"
+
+
+def test_learning_curves_carry_means_and_deviations(shown):
+    plot_learning_curves([10, 100], {"A": [[0.5, 0.7], [0.8, 0.8]], "B": [[0, 1], [1, 1]]}, "Revocação média")
+    axis = shown[0].axes[0]
+    lines = [container.lines[0] for container in axis.containers]
+    assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([0.6, 0.8]), [0.5, 1]]
+    assert lines[0].get_linestyle() != lines[1].get_linestyle()
+    assert lines[0].get_marker() != lines[1].get_marker()
+    low, high = axis.containers[1].lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == (0, 1)
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["10", "100"]
+
+
+def test_stage_times_keep_the_order(shown):
+    plot_stage_times({"tokenizar": 0.5, "treinar": 12})
+    axis = shown[0].axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["tokenizar", "treinar"]
+    assert [text.get_text() for text in axis.texts] == ["0,500 s", "12,000 s"]
+    assert axis.yaxis_inverted()
+
+
+def test_confusion_matrix_grows_with_the_classes(shown):
+    names = ["a", "b", "c", "d", "e", "f"]
+    plot_confusion_matrix([[1] * 6] * 6, names)
+    plot_confusion_matrix([[1, 0], [0, 1]], ("a", "b"))
+    large, small = (figure.get_size_inches().tolist() for figure in shown)
+    assert small == [4.2, 3.8]
+    assert large[0] > 5
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -275,6 +330,12 @@ def test_quantization_draws_every_level(shown):
             lambda: plot_quantization([-1.0, 0.1, 0.1, 0.1, 1.0], {"2 bits": [-1, 0, 1]}),
             ["5 pesos, de −1,00 a 1,00", "2 bits: 3 níveis, 3 deles entre −1,00 e 1,00"],
         ),
+        (
+            lambda: plot_projection([[0, 1], [1, 3]], [1, 1], ("a", "b"), (0.5, 0.25)),
+            ["2 pontos", "50,0% e 25,0%", "2 de b, em volta de (0,500; 2,000)"],
+        ),
+        (lambda: plot_learning_curves([20], {"A": [[0.5, 0.7]]}, "F1"), ["F1 por", "A: 60,0% ± 10,0 com 20."]),
+        (lambda: plot_stage_times({"ler": 1.5}), ["ler, 1,500 s"]),
         (lambda: plot_position_margins(["a", " b"], [0.5, -1.25], 1), ["1 de texto e 1", "a 0,50; ␣b -1,25"]),
     ],
 )
