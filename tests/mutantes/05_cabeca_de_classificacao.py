@@ -170,7 +170,7 @@ def swap_head(model, num_classes, seed=123):
             Wrong("esquece a norma final", "A norma final ou a cabeça", changes={"model.final_norm, ": ""}),
             Wrong("esquece a cabeça", "A norma final ou a cabeça", changes={", model.out_head)": ")"}),
             Wrong(
-                "os primeiros blocos", "Treinam os últimos blocos", changes={"[n_layers - n_blocks :]": "[:n_blocks]"}
+                "os primeiros blocos", "São os últimos", changes={"[n_layers - n_blocks :]": "[:n_blocks]"}
             ),
             Wrong("um bloco a mais", "n_trainable", changes={"[n_layers - n_blocks :]": "[n_layers - n_blocks - 1 :]"}),
             Wrong(
@@ -221,7 +221,7 @@ def train_only_the_end(model, n_blocks):
             ),
             Wrong(
                 "não desliga a máscara",
-                "Ela foi desligada",
+                "Desligou-a",
                 changes={"for causal in (True, False)": "for causal in (True, True)"},
             ),
             Wrong(
@@ -369,17 +369,15 @@ def last_logits(model, input_ids, pad_token_id=50256):
         wrong=(
             Wrong("argmax do tensor inteiro", "procurou no tensor inteiro", changes={"argmax(dim=-1)": "argmax()"}),
             Wrong("argmax por coluna", "foi por coluna", changes={"argmax(dim=-1)": "argmax(dim=0)"}),
-            Wrong(
-                "ignora o limiar", "O limiar não fez diferença", changes={"math.log(threshold / (1 - threshold))": "0"}
-            ),
+            Wrong("ignora o limiar", "O limiar não entrou", changes={"math.log(threshold / (1 - threshold))": "0"}),
             Wrong(
                 "compara o logit com o limiar",
-                "O limiar não fez diferença",
+                "O limiar não entrou",
                 changes={"math.log(threshold / (1 - threshold))": "threshold"},
             ),
             Wrong(
                 "a razão invertida",
-                "Confira a fração do logaritmo",
+                "No logaritmo vai",
                 changes={"threshold / (1 - threshold)": "(1 - threshold) / threshold"},
             ),
             Wrong("a comparação invertida", "ao contrário", changes={">= math": "< math"}),
