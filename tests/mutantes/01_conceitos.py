@@ -228,7 +228,7 @@ EXERCISES = {
             ),
             Wrong(
                 "aceita o pedido que enche o exemplo exatamente",
-                "não há o que aprender",
+                "Não há o que aprender",
                 changes={"len(prompt_ids) >= max_length": "len(prompt_ids) > max_length"},
             ),
             Wrong(
