@@ -44,6 +44,7 @@ def execute(notebook, folder, environment=None, allow_errors=False, timeout=120,
         interrupt_on_timeout=True,
         error_on_timeout={"ename": "KeyboardInterrupt", "evalue": f"passou de {timeout} s", "traceback": []},
         record_timing=False,
+        coalesce_streams=True,  # como no JupyterLab: a saída não depende de quando o kernel mandou cada pedaço
         on_cell_executed=lambda cell, **_: on_cell and on_cell(cell),
     )
     # O que o próprio kernel diz na saída de erro não é do caderno: o que as células escrevem lá vem nas saídas delas.

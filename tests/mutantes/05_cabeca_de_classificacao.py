@@ -169,9 +169,7 @@ def swap_head(model, num_classes, seed=123):
             Wrong("corta a partir de -0", "a lista inteira", changes={"n_layers - n_blocks :": "-n_blocks:"}),
             Wrong("esquece a norma final", "A norma final ou a cabeça", changes={"model.final_norm, ": ""}),
             Wrong("esquece a cabeça", "A norma final ou a cabeça", changes={", model.out_head)": ")"}),
-            Wrong(
-                "os primeiros blocos", "São os últimos", changes={"[n_layers - n_blocks :]": "[:n_blocks]"}
-            ),
+            Wrong("os primeiros blocos", "São os últimos", changes={"[n_layers - n_blocks :]": "[:n_blocks]"}),
             Wrong("um bloco a mais", "n_trainable", changes={"[n_layers - n_blocks :]": "[n_layers - n_blocks - 1 :]"}),
             Wrong(
                 "conta camadas, e não parâmetros",
