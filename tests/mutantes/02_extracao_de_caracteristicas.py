@@ -161,7 +161,7 @@ EXERCISES = {
             ),
             Wrong(
                 "perde o último lote",
-                "o último lote pode ser menor",
+                "O último lote pode ser menor",
                 changes={"range(0, len(texts), batch_size)": "range(0, len(texts) - batch_size + 1, batch_size)"},
             ),
             Wrong(
@@ -295,7 +295,7 @@ def cls_features(texts, tokenizer, model, batch_size=32):
                 changes={"max(scores, key=scores.get)": "max(reversed(scores), key=scores.get)"},
             ),
             Wrong("a pior", "A de maior medida", changes={"max(scores": "min(scores"}),
-            Wrong("sem cópia", "treine um clone", changes={"clone(classifier)": "classifier"}),
+            Wrong("sem cópia", "use clone", changes={"clone(classifier)": "classifier"}),
             Wrong("não treina", "NotFittedError", changes={'.fit(inputs["train"], labels["train"])': ""}),
             Wrong(
                 "leva todas ao teste",
