@@ -72,7 +72,8 @@ def grade(course, name):
     assert "CÉLULA(S) AVALIADAS NÃO PASSARAM" in validated
     validated = run("nbgrader", "validate", f"solutions/{name}/{name}.ipynb", cwd=course).stdout
     assert "Success!" in validated
-    run("nbgrader", "autograde", name, cwd=course)
+    # Os testes rodam dois a dois: uma célula da aula pode demorar bem mais que num computador livre.
+    run("nbgrader", "autograde", name, "--Execute.timeout=600", cwd=course)
     run("nbgrader", "generate_feedback", name, cwd=course)
     scores = {}
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:

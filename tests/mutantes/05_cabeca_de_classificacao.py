@@ -379,7 +379,7 @@ def last_logits(model, input_ids, pad_token_id=50256):
                 changes={"threshold / (1 - threshold)": "(1 - threshold) / threshold"},
             ),
             Wrong("a comparação invertida", "ao contrário", changes={">= math": "< math"}),
-            Wrong("maior, sem o igual", "Igual ao limiar", changes={">= math": "> math"}),
+            Wrong("maior, sem o igual", "igual ao limiar já é da classe 1", changes={">= math": "> math"}),
             Wrong("devolve True e False", "torch.bool", changes={".long()": ""}),
             Wrong("aceita o limiar 0", "estritamente entre 0 e 1", changes={"0 < threshold": "0 <= threshold"}),
             Wrong("aceita o limiar 1", "estritamente entre 0 e 1", changes={"threshold < 1": "threshold <= 1"}),
