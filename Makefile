@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 READY := $(VENV)/.pronto
 
-.PHONY: curso lab notebooks testes testes-completos lint isolamento
+.PHONY: curso lab notebooks testes testes-rapidos testes-das-saidas testes-completos testes-demorados testes-das-licoes \
+	lint isolamento
 
 curso: $(READY)
 	$(BIN)/python -m llmdefinitions
@@ -16,16 +17,27 @@ lab: $(READY)
 notebooks: $(READY)
 	$(BIN)/nbgrader generate_assignment "*" --no-db
 
-testes: $(READY) isolamento
+testes: testes-rapidos testes-das-saidas
+
+testes-rapidos: $(READY) isolamento
 	$(BIN)/python -m pytest -m "not lento" --cov
+
+testes-das-saidas: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadscope -p tests.nbval_floats --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg solutions
+
+testes-completos: testes-demorados testes-das-licoes
 
 # As lições, duas ao mesmo tempo; o resto mede limites de tempo e de memória, e roda sozinho.
 LESSON_TESTS := tests/test_notebooks.py tests/test_mutants.py
 
-testes-completos: $(READY) isolamento
+testes-demorados: $(READY) isolamento
 	$(BIN)/python -m pytest -m lento $(addprefix --ignore=,$(LESSON_TESTS))
+
+testes-das-licoes: $(READY) isolamento
 	$(BIN)/python -m pytest -m lento -n 2 $(LESSON_TESTS)
+
+# Dois processos que calculam, cada um com todos os núcleos, passam o tempo à espera um do outro.
+testes-das-saidas testes-das-licoes: export OMP_NUM_THREADS := 1
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .
