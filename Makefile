@@ -7,8 +7,9 @@ READY := $(VENV)/.pronto
 .PHONY: curso lab notebooks testes testes-rapidos testes-das-saidas testes-completos testes-demorados testes-das-licoes \
 	lint isolamento
 
+# As lições executadas e corrigidas; o ajuste fino da aula, sozinho, é python -m llmdefinitions.
 curso: $(READY)
-	$(BIN)/python -m llmdefinitions
+	$(BIN)/python scripts/curso.py
 
 lab: $(READY)
 	$(BIN)/python -m llmdefinitions.lab

@@ -35,3 +35,15 @@ c.Execute.error_on_timeout = {
 c.Validator.changed_warning = "{num_changed} CÉLULA(S) DE TESTE ALTERADAS. Na correção valem as originais.\n"
 c.Validator.type_changed_warning = "{num_changed} CÉLULA(S) MUDARAM DE TIPO (código ou texto). Desfaça isso.\n"
 c.Validator.failed_warning = "{num_failed} CÉLULA(S) AVALIADAS NÃO PASSARAM. A mensagem de cada uma está acima.\n"
+
+# A nota final: nbgrader export grava notas.csv, com a média das lições por estes pesos.
+c.ExportApp.plugin_class = "grading.exports.FinalGrade"
+c.FinalGrade.weights = {
+    "01_conceitos": 10,
+    "02_extracao_de_caracteristicas": 15,
+    "03_preparacao_dos_dados": 15,
+    "04_carregando_o_gpt2": 15,
+    "05_cabeca_de_classificacao": 15,
+    "06_treinamento": 20,
+    "07_classificador": 10,
+}

@@ -1,5 +1,6 @@
 """Executar um caderno, do começo ao fim, num kernel do mesmo ambiente de quem chama."""
 
+import json
 import os
 from subprocess import DEVNULL
 
@@ -7,6 +8,16 @@ from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+EMBEDDED = {
+    "LLMDEFINITIONS_FONTE": "embutida",
+    "LLMDEFINITIONS_DADOS": "",
+    "PYTHONHASHSEED": "0",
+    "TQDM_DISABLE": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+}
+"""O ambiente em que os números e as saídas das lições são sempre os mesmos."""
 
 
 class _ThisEnvironment(KernelSpecManager):
@@ -49,3 +60,28 @@ def execute(notebook, folder, environment=None, allow_errors=False, timeout=120,
     )
     # O que o próprio kernel diz na saída de erro não é do caderno: o que as células escrevem lá vem nas saídas delas.
     return client.execute(env={**os.environ, **(environment or {})}, stderr=DEVNULL)
+
+
+def execute_and_ask(notebook, folder, expressions, **options):
+    """Executa um caderno com os dados embutidos e calcula expressões, como se fossem a sua última célula.
+
+    Args:
+        notebook: o caderno (``NotebookNode``); recebe as saídas.
+        folder: a pasta em que o kernel trabalha.
+        expressions: lista de expressões em Python, com valor que o JSON saiba escrever.
+        options: as de ``execute``.
+
+    Returns:
+        A lista dos valores, na ordem das expressões.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: se uma célula, ou uma expressão, falha.
+    """
+    values = ", ".join(f"({expression})" for expression in expressions)
+    question = new_code_cell(f"import json; print(json.dumps([{values}]))")
+    notebook.cells.append(question)
+    try:
+        execute(notebook, folder, EMBEDDED, **options)
+    finally:
+        notebook.cells.remove(question)
+    return json.loads("".join(output.text for output in question.outputs))

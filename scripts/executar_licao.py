@@ -10,16 +10,14 @@ Um inteiro é escrito à brasileira (1.284); o resto já deve vir como texto, po
     python scripts/executar_licao.py 03_preparacao_dos_dados --conferir  # só diz se algum número mudou
 """
 
-import json
 import re
 import sys
 from pathlib import Path
 
 import click
 import nbformat
-from nbformat.v4 import new_code_cell
 
-from grading.execution import execute
+from grading.execution import execute_and_ask
 from llmdefinitions.command import PortugueseCommand, run_command
 from llmdefinitions.progress import thousands
 
@@ -44,16 +42,10 @@ def run_lesson(notebook, folder):
         A lista dos números, já escritos, na ordem de ``marks``.
     """
     expressions = [expression for expression, _ in marks(notebook)]
-    question = new_code_cell(f"import json; print(json.dumps([{', '.join(f'({one})' for one in expressions)}]))")
-    notebook.cells.append(question)
-    environment = {"LLMDEFINITIONS_FONTE": "embutida", "LLMDEFINITIONS_DADOS": "", "PYTHONHASHSEED": "0"}
-    environment |= {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    execute(notebook, folder, environment, timeout=600)
-    notebook.cells.pop()
+    answers = execute_and_ask(notebook, folder, expressions, timeout=600)
     # A versão do Python de quem executou não interessa a ninguém, e mudaria o arquivo à toa.
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata.pop("widgets", None)  # o estado das barras de progresso, com nomes sorteados a cada execução
-    answers = json.loads("".join(output.text for output in question.outputs))
     return [_written(*pair) for pair in zip(expressions, answers, strict=True)]
 
 

@@ -531,7 +531,7 @@ def test_feedback_and_export_work_on_the_result(course, coursedir, sources, subm
     (other.folder / "timestamp.txt").write_text("ontem")
     write(coursedir, sources, other, replace(blank, student="em branco"))
     nbgrader(course, "generate_feedback", NAME)
-    nbgrader(course, "export")
+    nbgrader(course, "export", "--exporter=nbgrader.plugins.CsvExportPlugin")
     assert "90.0 / 100.0" in (course / "feedback" / STUDENT / NAME / f"{NAME}.html").read_text(encoding="utf-8")
     assert "0.0 / 100.0" in (course / "feedback" / "em branco" / NAME / f"{NAME}.html").read_text(encoding="utf-8")
     with (course / "grades.csv").open(encoding="utf-8", newline="") as file:
