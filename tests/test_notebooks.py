@@ -47,6 +47,7 @@ def test_student_notebooks_are_what_the_source_gives(tmp_path):
     course = copy_course(tmp_path)
     run("nbgrader", "generate_assignment", "*", "--no-db", cwd=course)
     generated, committed = contents(course / "notebooks"), contents(ROOT / "notebooks")
+    assert committed.pop("README.md"), "o guia do estudante é escrito à mão"
     assert committed.keys() == generated.keys()
     assert [name for name in generated if generated[name] != committed[name]] == []
     assert not (course / "gradebook.db").exists()
