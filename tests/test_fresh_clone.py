@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from .conftest import LESSONS, ROOT, copy_tracked_files
+from .conftest import LESSONS, copy_tracked_files
 
 VENV_VARIABLES = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "LLMDEFINITIONS_FONTE", "LLMDEFINITIONS_DADOS")
 
@@ -19,10 +19,6 @@ def test_make_curso_in_a_fresh_copy(tmp_path):
     assert first.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
     for path in LESSONS:
         assert f"✓ {path.stem}: executada em" in first.stdout
-    untouched = subprocess.run(
-        ["diff", "-rq", "solutions", ROOT / "solutions"], cwd=copy, capture_output=True, text=True, check=False
-    )
-    assert untouched.stdout == "", "executar o curso mudou os cadernos do professor"
 
     again = subprocess.run(["make", "-n", "curso"], cwd=copy, capture_output=True, text=True, check=True).stdout
     assert ".venv/bin/python scripts/curso.py" in again
