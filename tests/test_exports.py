@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,11 @@ ANA = {"01_conceitos": (90, 8), "03_preparacao_dos_dados": (45, None)}
 def course_weights():
     config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
     return config.FinalGrade.weights
+
+
+@pytest.fixture
+def gradebook_path(tmp_path, empty_gradebook):
+    return Path(shutil.copy(empty_gradebook, tmp_path / "gradebook.db"))
 
 
 def write_gradebook(path, students):
@@ -68,9 +74,9 @@ def test_weights_are_those_of_the_lessons():
     assert sum(weights.values()) == 100
 
 
-def test_final_grade(tmp_path):
+def test_final_grade(tmp_path, gradebook_path):
     everything = dict.fromkeys(course_weights(), (90, 10))
-    write_gradebook(tmp_path / "gradebook.db", {"ana": ANA, "beto": everything, "caio": {}, "=soma(A1)": {}})
+    write_gradebook(gradebook_path, {"ana": ANA, "beto": everything, "caio": {}, "=soma(A1)": {}})
     export(tmp_path)
     rows = read(tmp_path / "notas.csv")
     assert rows["beto"]["nota final"] == "10.00"
@@ -81,9 +87,9 @@ def test_final_grade(tmp_path):
     assert "'=soma(A1)" in rows, "um nome de pasta não pode ser uma fórmula na planilha"
 
 
-def test_late_penalty_is_discounted(tmp_path):
-    write_gradebook(tmp_path / "gradebook.db", {"ana": ANA})
-    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as gradebook:
+def test_late_penalty_is_discounted(tmp_path, gradebook_path):
+    write_gradebook(gradebook_path, {"ana": ANA})
+    with Gradebook(f"sqlite:///{gradebook_path}") as gradebook:
         for lesson, penalty in (("01_conceitos", 18), ("03_preparacao_dos_dados", 60)):
             gradebook.find_submission_notebook(lesson, lesson, "ana").late_submission_penalty = penalty
         gradebook.db.commit()
@@ -92,8 +98,8 @@ def test_late_penalty_is_discounted(tmp_path):
     assert (row["01_conceitos"], row["03_preparacao_dos_dados"], row["nota final"]) == ("80.0", "0.0", "0.80")
 
 
-def test_some_students_and_lessons_only(tmp_path):
-    write_gradebook(tmp_path / "gradebook.db", {"ana": ANA, "beto": {}})
+def test_some_students_and_lessons_only(tmp_path, gradebook_path):
+    write_gradebook(gradebook_path, {"ana": ANA, "beto": {}})
     export(tmp_path, "--student", "['ana']", "--assignment", "['01_conceitos']")
     rows = read(tmp_path / "notas.csv")
     assert rows.keys() == {"ana"}
@@ -101,8 +107,8 @@ def test_some_students_and_lessons_only(tmp_path):
     assert "03_preparacao_dos_dados" not in rows["ana"]
 
 
-def test_lessons_not_in_the_gradebook_are_said(tmp_path):
-    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as gradebook:
+def test_lessons_not_in_the_gradebook_are_said(tmp_path, gradebook_path):
+    with Gradebook(f"sqlite:///{gradebook_path}") as gradebook:
         gradebook.add_student("ana")
     said = export(tmp_path)
     assert "01_conceitos" in said
@@ -116,9 +122,9 @@ def test_bad_weights_are_refused(weights):
         FinalGrade(config=Config({"FinalGrade": {"weights": weights}}))
 
 
-def test_a_course_without_weights_says_what_is_missing(tmp_path):
+def test_a_course_without_weights_says_what_is_missing(tmp_path, gradebook_path):
     with (
-        Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as gradebook,
+        Gradebook(f"sqlite:///{gradebook_path}") as gradebook,
         pytest.raises(ValueError, match="nbgrader_config"),
     ):
         FinalGrade().export(gradebook)
