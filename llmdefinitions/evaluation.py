@@ -1,13 +1,15 @@
 """Medir um classificador: previsões, medidas e uma referência simples para comparar."""
 
+import numpy as np
 import torch
 from pandas.api.types import is_integer_dtype
+from scipy.stats import bootstrap
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.pipeline import make_pipeline
 
-from .checks import check_columns, check_device, check_loader, check_model
+from .checks import check_columns, check_device, check_integer, check_loader, check_model, check_number, check_seed
 from .classifier import predict_labels
 from .progress import progress_bar
 
@@ -76,6 +78,53 @@ def _class_numbers(values):
         return [value.item() if hasattr(value, "item") else value for value in values]
     except TypeError:
         raise TypeError(f"labels, predictions: esperava sequências de classes; recebi {values!r:.60}.") from None
+
+
+def bootstrap_interval(labels, predictions, measure=None, n_resamples=2000, confidence=0.95, seed=123):
+    """Estima, por reamostragem, entre que valores uma medida ficaria com outro teste do mesmo tamanho.
+
+    Sorteia-se o teste de novo, com reposição e mantendo juntas a classe verdadeira e a prevista de cada mensagem; o
+    intervalo vai de um quantil a outro das medidas (Efron, 1979, *Bootstrap Methods: Another Look at the Jackknife*;
+    aqui, o intervalo de percentis).
+
+    Args:
+        labels: classes verdadeiras, ``(N,)``.
+        predictions: classes previstas, ``(N,)``.
+        measure: função que recebe os dois arrays e devolve um número; sem ela, a acurácia.
+        n_resamples: quantos testes sortear.
+        confidence: fração das medidas que fica dentro do intervalo, entre 0 e 1.
+        seed: semente dos sorteios; o gerador global não é usado.
+
+    Returns:
+        ``(low, high)``: os limites do intervalo (``float``).
+
+    Raises:
+        ValueError: se os tamanhos diferem, se há menos de duas mensagens ou se um argumento não serve.
+    """
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if labels.shape != predictions.shape or labels.ndim != 1 or len(labels) < 2:
+        raise ValueError(
+            "labels, predictions: esperava duas sequências de mesmo tamanho, com ao menos duas classes; recebi as "
+            f"formas {labels.shape} e {predictions.shape}."
+        )
+    check_integer("n_resamples", n_resamples, minimum=1)
+    check_number("confidence", confidence, minimum=0, maximum=1)
+    check_seed("seed", seed)
+    interval = bootstrap(
+        (labels, predictions),
+        _accuracy if measure is None else measure,
+        n_resamples=n_resamples,
+        confidence_level=confidence,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def _accuracy(labels, predictions):
+    return np.mean(labels == predictions)
 
 
 def tfidf_baseline(train_df):

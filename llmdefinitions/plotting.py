@@ -767,3 +767,72 @@ def plot_stage_times(seconds, save_path=None):
     axis.spines[["top", "right"]].set_visible(False)
     described = "; ".join(f"{stage}, {text}" for stage, text in zip(seconds, written, strict=True))
     _show_or_save(figure, save_path, f"Barras com o tempo de cada etapa: {described}.")
+
+
+def plot_loss_and_accuracy(steps, losses, accuracies, xlabel, save_path=None):
+    """Desenha, uma sobre a outra, a perda e a acurácia quando se anda numa direção dos pesos.
+
+    Args:
+        steps: quanto se andou, em ordem crescente, ``(N,)``.
+        losses: a perda em cada ponto, ``(N,)``.
+        accuracies: a acurácia em cada ponto, entre 0 e 1, ``(N,)``.
+        xlabel: o que ``steps`` mede.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se as sequências não têm o mesmo tamanho ou estão vazias.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if not len(steps) or not len(steps) == len(losses) == len(accuracies):
+        raise ValueError("steps, losses, accuracies: esperava o mesmo número de valores, ao menos um.")
+    figure, (above, below) = plt.subplots(2, sharex=True, figsize=(6, 4.2), layout="constrained")
+    above.plot(steps, losses, color=COLORS[0], linewidth=1.8)
+    above.set_ylabel("Perda")
+    below.step(steps, accuracies, where="mid", color=COLORS[3], linewidth=1.8)
+    below.set(xlabel=xlabel, ylabel="Acurácia")
+    comma = FuncFormatter(lambda value, _: f"{value:g}".replace(".", ","))
+    above.yaxis.set_major_formatter(comma)
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
+    below.xaxis.set_major_formatter(comma)
+    for axis in (above, below):
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    values = len({round(float(accuracy), 9) for accuracy in accuracies})
+    description = (
+        f"Em {len(steps)} pontos, a perda vai de {decimal(max(losses))} a {decimal(min(losses))} numa curva contínua; "
+        f"a acurácia anda em degraus, com {values} valores, de {percent(min(accuracies), 1)} a "
+        f"{percent(max(accuracies), 1)}."
+    )
+    _show_or_save(figure, save_path, description)
+
+
+def plot_intervals(intervals, xlabel, save_path=None):
+    """Compara medidas com seus intervalos de confiança: um ponto e uma barra horizontal cada.
+
+    Args:
+        intervals: ``{nome: (valor, limite inferior, limite superior)}``, frações entre 0 e 1, na ordem de cima para
+            baixo.
+        xlabel: o que se mediu.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há medidas ou se um valor está fora do seu intervalo.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    if not intervals or any(not low <= value <= high for value, low, high in intervals.values()):
+        raise ValueError("intervals: esperava ao menos uma medida, cada uma dentro do seu intervalo.")
+    figure, axis = plt.subplots(figsize=(6.4, 0.5 * len(intervals) + 1.1), layout="constrained")
+    described = []
+    for row, (name, (value, low, high)) in enumerate(intervals.items()):
+        axis.errorbar(
+            value, row, xerr=[[value - low], [high - value]], fmt=MARKERS[row % 6], color=COLORS[0], capsize=4
+        )
+        axis.annotate(percent(value, 1), (value, row), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+        described.append(f"{name}, {percent(value, 1)} (de {percent(low, 1)} a {percent(high, 1)})")
+    axis.set_yticks(range(len(intervals)), list(intervals))
+    axis.set_ylim(len(intervals) - 0.5, -0.7)
+    axis.set_xlabel(xlabel)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
+    axis.grid(axis="x", alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    _show_or_save(figure, save_path, f"{xlabel}, com intervalos de confiança: {'; '.join(described)}.")

@@ -2,11 +2,14 @@
 
 import csv
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import binom
 
 from llmdefinitions import (
+    bootstrap_interval,
     classification_scores,
     create_balanced_dataset,
     estimate_finetuning_memory,
@@ -108,3 +111,42 @@ def test_memory_of_a_partial_fine_tuning():
 def test_memory_refuses_bad_input(arguments):
     with pytest.raises((TypeError, ValueError), match=f"{list(arguments)[-1]}: esperava"):
         estimate_finetuning_memory(**arguments)
+
+
+def test_bootstrap_interval_is_close_to_the_binomial():
+    labels, predictions = [1] * 300, [1] * 287 + [0] * 13
+    low, high = bootstrap_interval(labels, predictions)
+    exact = binom(300, 287 / 300)
+    assert (low, high) == pytest.approx((exact.ppf(0.025) / 300, exact.ppf(0.975) / 300), abs=0.005)
+
+
+def test_bootstrap_interval_keeps_the_pairs_and_follows_measure_confidence_and_seed():
+    random = np.random.default_rng(0)
+    labels = random.integers(2, size=200)
+    predictions = np.where(random.random(200) < 0.9, labels, 1 - labels)
+    recall = lambda true, predicted: predicted[true == 1].mean()  # noqa: E731
+    low, high = bootstrap_interval(labels, predictions, recall)
+    assert low < recall(labels, predictions) < high
+    assert high - low < 0.15, "sorteadas em separado, as classes e as previsões não teriam relação"
+    narrow = bootstrap_interval(labels, predictions, recall, confidence=0.5)
+    assert low < narrow[0] < narrow[1] < high
+    state = np.random.get_state()[1].tolist()
+    assert bootstrap_interval(labels, predictions, recall) == (low, high)
+    assert bootstrap_interval(labels, predictions, recall, seed=5) != (low, high)
+    assert np.random.get_state()[1].tolist() == state
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (([1, 0], [1]), {}),
+        (([1], [1]), {}),
+        (([[1, 0]], [[1, 0]]), {}),
+        (([1, 0], [1, 0]), {"n_resamples": 0}),
+        (([1, 0], [1, 0]), {"confidence": 95}),
+        (([1, 0], [1, 0]), {"seed": -1}),
+    ],
+)
+def test_bootstrap_interval_refuses_what_does_not_fit(arguments, options):
+    with pytest.raises(ValueError, match="esperava"):
+        bootstrap_interval(*arguments, **options)

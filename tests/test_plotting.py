@@ -15,7 +15,9 @@ from llmdefinitions import (
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
+    plot_intervals,
     plot_learning_curves,
+    plot_loss_and_accuracy,
     plot_loss_mask,
     plot_memory,
     plot_parameter_shares,
@@ -129,6 +131,10 @@ def test_saving_writes_once_and_closes(tmp_path, shown):
         lambda: plot_learning_curves([1, 2], {"A": [[0.5]]}, "x"),
         lambda: plot_stage_times({}),
         lambda: plot_stage_times({"A": -1}),
+        lambda: plot_loss_and_accuracy([], [], [], "x"),
+        lambda: plot_loss_and_accuracy([0, 1], [1, 1], [1], "x"),
+        lambda: plot_intervals({}, "x"),
+        lambda: plot_intervals({"A": (0.9, 0.5, 0.8)}, "x"),
     ],
 )
 def test_bad_input_is_refused(call):
@@ -294,6 +300,23 @@ def test_stage_times_keep_the_order(shown):
     assert axis.yaxis_inverted()
 
 
+def test_loss_is_a_curve_and_accuracy_a_staircase(shown):
+    plot_loss_and_accuracy([0, 1, 2], [0.7, 0.6, 0.65], [0.5, 0.5, 0.75], "passo")
+    above, below = shown[0].axes
+    assert above.lines[0].get_ydata().tolist() == [0.7, 0.6, 0.65]
+    assert below.lines[0].get_drawstyle() == "steps-mid"
+    assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("Perda", "Acurácia", "passo")
+
+
+def test_intervals_start_from_the_top(shown):
+    plot_intervals({"A": (0.9, 0.8, 0.95), "B": (0.7, 0.6, 0.75)}, "Acurácia")
+    axis = shown[0].axes[0]
+    segments = [container.lines[2][0].get_segments()[0] for container in axis.containers]
+    assert [segment[:, 0].tolist() for segment in segments] == [pytest.approx([0.8, 0.95]), pytest.approx([0.6, 0.75])]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["A", "B"]
+    assert axis.yaxis_inverted()
+
+
 def test_confusion_matrix_grows_with_the_classes(shown):
     names = ["a", "b", "c", "d", "e", "f"]
     plot_confusion_matrix([[1] * 6] * 6, names)
@@ -336,6 +359,11 @@ def test_confusion_matrix_grows_with_the_classes(shown):
         ),
         (lambda: plot_learning_curves([20], {"A": [[0.5, 0.7]]}, "F1"), ["F1 por", "A: 60,0% ± 10,0 com 20."]),
         (lambda: plot_stage_times({"ler": 1.5}), ["ler, 1,500 s"]),
+        (
+            lambda: plot_loss_and_accuracy([0, 1, 2], [0.7, 0.6, 0.65], [0.5, 0.5, 0.75], "passo"),
+            ["Em 3 pontos", "de 0,700 a 0,600", "com 2 valores, de 50,0% a 75,0%"],
+        ),
+        (lambda: plot_intervals({"A": (0.95, 0.9, 1)}, "Acurácia"), ["Acurácia", "A, 95,0% (de 90,0% a 100,0%)"]),
         (lambda: plot_position_margins(["a", " b"], [0.5, -1.25], 1), ["1 de texto e 1", "a 0,50; ␣b -1,25"]),
     ],
 )
