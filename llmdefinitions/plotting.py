@@ -764,6 +764,7 @@ def plot_stage_times(seconds, save_path=None):
     axis.invert_yaxis()
     axis.margins(x=0.15)
     axis.set_xlabel("Segundos")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace(".", ",")))
     axis.spines[["top", "right"]].set_visible(False)
     described = "; ".join(f"{stage}, {text}" for stage, text in zip(seconds, written, strict=True))
     _show_or_save(figure, save_path, f"Barras com o tempo de cada etapa: {described}.")
