@@ -192,7 +192,7 @@ EXERCISES = {
                 changes={
                     "    if not math.isfinite(loss.item()):": "    if False:",
                     "    optimizer.step()\n": (
-                        "    optimizer.step()\n    if not math.isfinite(loss.item()):\n        raise ValueError('nan')\n"
+                        "    optimizer.step()\n    if not math.isfinite(loss.item()):\n        raise ValueError(1)\n"
                     ),
                 },
             ),
