@@ -33,7 +33,8 @@ def spam_probabilities(texts, model, tokenizer, max_length, batch_size=32):
     for row, numbers in zip(ids, encoded, strict=True):
         row[: len(numbers)] = torch.tensor(numbers)
     model.eval()
-    found = [torch.sigmoid(model(part)[:, -1] @ torch.tensor([-1.0, 1.0])) for part in ids.split(batch_size) if len(part)]
+    parts = [part for part in ids.split(batch_size) if len(part)]
+    found = [torch.sigmoid(model(part)[:, -1] @ torch.tensor([-1.0, 1.0])) for part in parts]
     return torch.cat(found).tolist() if found else []
 """
 
