@@ -96,7 +96,7 @@ EXERCISES = {
                 "e não sempre a do spam",
                 changes={"probabilities[label].item()": "probabilities[1].item()"},
             ),
-            Wrong("nomes trocados", "Confira label_names", changes={"label_names[label]": "label_names[1 - label]"}),
+            Wrong("nomes trocados", "e label_names", changes={"label_names[label]": "label_names[1 - label]"}),
             Wrong(
                 "devolve um tensor",
                 "esperava um número",
@@ -105,7 +105,7 @@ EXERCISES = {
             Wrong("devolve o logit", "recebi", changes={"logits.softmax(dim=-1)": "logits"}),
             Wrong(
                 "não completa",
-                "Você não completou até max_length",
+                "Veja o preenchimento",
                 changes={"    input_ids += [50256] * (max_length - len(input_ids))\n": ""},
             ),
             Wrong("completa com zeros", "o preenchimento", changes={"[50256]": "[0]"}),
@@ -137,7 +137,11 @@ EXERCISES = {
                 changes={"len(text) > max_chars": "len(text) > 1000"},
             ),
             Wrong("tira os espaços das pontas", "recebi", changes={"encode(text,": "encode(text.strip(),"}),
-            Wrong("aceita max_length zero", "max_length=0", changes={"1 <= max_length": "0 <= max_length"}),
+            Wrong(
+                "aceita max_length zero",
+                "O contexto é pos_emb.weight.shape[0]",
+                changes={"1 <= max_length": "0 <= max_length"},
+            ),
             Wrong(
                 "chama a função da biblioteca",
                 "score_texts é o que este exercício recria",
@@ -172,7 +176,7 @@ def classify(text, model, tokenizer, max_length, max_chars=1000, label_names=("n
             Wrong(
                 "completa até o mais longo do lote",
                 "Complete cada mensagem até max_length",
-                changes={"(max_length - len(ids))": "(min(max_length, max(map(len, batch))) - len(ids))"},
+                changes={"(max_length - len(ids))": "(min(max_length, max(1, *map(len, batch), 1)) - len(ids))"},
             ),
             Wrong("a probabilidade da classe 0", "e não da 0", changes={"[:, 1].tolist()": "[:, 0].tolist()"}),
             Wrong("devolve tensores", "esperava um número", changes={"[:, 1].tolist()": "[:, 1]"}),
@@ -186,7 +190,9 @@ def classify(text, model, tokenizer, max_length, max_chars=1000, label_names=("n
             Wrong("para no <|endoftext|>", "disallowed special token", changes={", disallowed_special=()": ""}),
             Wrong("lê a primeira posição", "a posição lida", changes={"[:, -1]": "[:, 0]"}),
             Wrong("guarda gradientes", "Use torch.no_grad()", changes={"torch.no_grad()": "torch.enable_grad()"}),
-            Wrong("aceita lote de zero", "deveria levantar ValueError", changes={"batch_size < 1": "batch_size < 0"}),
+            Wrong(
+                "aceita lote de zero", "Um lote tem ao menos uma mensagem", changes={"batch_size < 1": "batch_size < 0"}
+            ),
             Wrong("softmax entre as mensagens", "recebi", changes={"softmax(dim=-1)": "softmax(dim=0)"}),
             Wrong(
                 "chama a função da biblioteca",
@@ -219,7 +225,10 @@ def spam_probabilities(texts, model, tokenizer, max_length, batch_size=32):
             Wrong(
                 "não marca P igual ao limiar",
                 "P igual ao limiar já é spam",
-                changes={"probability >= threshold": "probability > threshold"},
+                changes={
+                    "probability >= threshold": "probability > threshold",
+                    "probability < threshold": "probability <= threshold",
+                },
             ),
             Wrong(
                 "a média, e não a soma",
@@ -233,7 +242,7 @@ def spam_probabilities(texts, model, tokenizer, max_length, batch_size=32):
             ),
             Wrong(
                 "uma grade de limiares",
-                "Conte os dois erros com cada limiar",
+                "math.inf",
                 changes={"sorted({*probabilities, math.inf})": "[step / 100 for step in range(1, 100)]"},
             ),
             Wrong("aceita listas vazias", "As listas têm o mesmo tamanho", changes={"not labels or ": ""}),
@@ -290,8 +299,12 @@ def best_threshold(labels, probabilities, false_positive_cost, false_negative_co
             Wrong("devolve todas", "Só entram as medidas acima do limite", changes={"psi > limit": "True"}),
             Wrong("o limite sempre 0,25", "só os PSI maiores que limit", changes={"psi > limit": "psi > 0.25"}),
             Wrong("maior ou igual", "Zero não é maior que zero", changes={"psi > limit": "psi >= limit"}),
-            Wrong("sem minlength", "could not be broadcast", changes={", minlength=n_bins": ""}),
-            Wrong("sempre cinco faixas", "parou com", changes={"np.arange(1, n_bins) / n_bins": "np.arange(1, 5) / 5"}),
+            Wrong("sem minlength", "veja minlength", changes={", minlength=n_bins": ""}),
+            Wrong(
+                "sempre cinco faixas",
+                "São n_bins faixas",
+                changes={"np.arange(1, n_bins) / n_bins": "np.arange(1, 5) / 5"},
+            ),
             Wrong(
                 "ignora a medida que falta",
                 "Sem valores nas duas épocas",
@@ -315,4 +328,41 @@ def drift_alarms(reference, recent, limit=0.25, n_bins=5):
     ),
 }
 
-SURVIVORS = {}
+SURVIVORS = {
+    (
+        "07_classify",
+        "logits = model(torch.tensor([input_ids], device=model.pos_emb.weight.device))[0, -1] → "
+        "logits = model(torch.tensor([input_ids]))[0, -1]",
+    ): "na CPU, o dispositivo padrão já é o do modelo",
+    (
+        "07_classify",
+        "logits = model(torch.tensor([input_ids], device=model.pos_emb.weight.device))[0, -1] → "
+        "logits = model(torch.tensor([input_ids], device=model.pos_emb.weight.device))[-1, -1]",
+    ): "o lote tem uma mensagem só: a primeira é a última",
+    (
+        "07_classify",
+        "probabilities = logits.softmax(dim=-1) → probabilities = logits.softmax(dim=-0)",
+    ): "os logits de uma mensagem têm uma dimensão só: a última é a 0",
+    (
+        "07_limiar",
+        "if min(false_positive_cost, false_negative_cost) < 0: → if min(false_negative_cost, false_positive_cost) < 0:",
+    ): "o menor de dois números não depende da ordem em que são dados",
+    (
+        "07_limiar",
+        "pairs = list(zip(labels, probabilities, strict=True)) → pairs = list(zip(labels, probabilities))",
+    ): "os tamanhos já foram conferidos acima: são iguais",
+    (
+        "07_limiar",
+        "pairs = list(zip(labels, probabilities, strict=True)) → pairs = list(zip(labels, probabilities, strict=False))",
+    ): "os tamanhos já foram conferidos acima: são iguais",
+    (
+        "07_lote",
+        "logits = model(torch.tensor(rows, device=model.pos_emb.weight.device))[:, -1] → "
+        "logits = model(torch.tensor(rows))[:, -1]",
+    ): "na CPU, o dispositivo padrão já é o do modelo",
+    (
+        "07_lote",
+        "probabilities += logits.softmax(dim=-1)[:, 1].tolist() → "
+        "probabilities += logits.softmax(dim=1)[:, 1].tolist()",
+    ): "os logits têm duas dimensões: a última é a 1",
+}
