@@ -353,7 +353,8 @@ SURVIVORS = {
     ): "os tamanhos já foram conferidos acima: são iguais",
     (
         "07_limiar",
-        "pairs = list(zip(labels, probabilities, strict=True)) → pairs = list(zip(labels, probabilities, strict=False))",
+        "pairs = list(zip(labels, probabilities, strict=True)) → "
+        "pairs = list(zip(labels, probabilities, strict=False))",
     ): "os tamanhos já foram conferidos acima: são iguais",
     (
         "07_lote",
