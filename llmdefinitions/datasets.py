@@ -7,6 +7,7 @@ da aula: ``create_balanced_dataset``, ``random_split`` e ``SpamDataset`` dão os
 import csv
 import re
 from numbers import Real
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,9 @@ LABELS = {"ham": 0, "spam": 1}
 
 EMOTION_NAMES = ("sadness", "joy", "love", "anger", "fear", "surprise")
 """As seis classes do conjunto *emotion*, na ordem dos rótulos 0 a 5."""
+
+PORTUGUESE_MESSAGES = Path(__file__).parent / "assets" / "mensagens_pt.csv"
+"""As mensagens em português escritas para o curso."""
 
 LARGEST_FILE = 200_000_000
 """Tamanho em bytes além do qual um arquivo de mensagens é recusado (o da UCI tem 478 mil)."""
@@ -97,6 +101,21 @@ def load_spam_data(data_file_path, quoting=csv.QUOTE_NONE):
             f"{expected}, com rótulo ham ou spam; a mensagem {strange[0] + 1} tem {df['Label'][strange[0]]!r:.40}."
         )
     return df
+
+
+def load_portuguese_messages():
+    """Lê as mensagens em português escritas para este curso: inventadas, metade legítimas, metade spam.
+
+    Servem para ver o que um modelo ajustado em inglês faz com outra língua. São poucas para treinar, e não são uma
+    amostra das que circulam: quem as escreveu sabia a classe de cada uma. Vêm embutidas e não precisam de internet
+    (CC BY 4.0, como os textos do curso).
+
+    Returns:
+        ``DataFrame`` com as colunas de texto ``Label`` (``ham`` ou ``spam``) e ``Text``, como o de ``load_spam_data``;
+        ``map_labels`` troca os rótulos por números.
+    """
+    expected = f"{PORTUGUESE_MESSAGES} deveria ter as colunas Label e Text"
+    return _read_table("mensagens_pt", PORTUGUESE_MESSAGES, expected)
 
 
 def clean_spam_data(df):

@@ -73,6 +73,34 @@ def classification_scores(labels, predictions):
     }
 
 
+def expected_cost(labels, probabilities, threshold, false_positive_cost, false_negative_cost):
+    """Calcula quanto custa, em média por mensagem, decidir com um limiar: o risco empírico da teoria da decisão.
+
+    A mensagem é tratada como spam quando sua probabilidade é maior ou igual ao limiar. Acertar não custa nada.
+
+    Args:
+        labels: classes verdadeiras, 0 ou 1 (spam), ``(N,)``.
+        probabilities: probabilidade de spam de cada mensagem, ``(N,)``.
+        threshold: o limiar, no mínimo 0; um maior que 1 não trata nenhuma como spam.
+        false_positive_cost: o preço de tratar como spam uma mensagem legítima.
+        false_negative_cost: o preço de deixar passar um spam.
+
+    Returns:
+        O custo médio por mensagem (``float``), na unidade dos preços.
+
+    Raises:
+        TypeError, ValueError: se os tamanhos diferem, se um valor não é uma probabilidade ou se um preço é negativo.
+    """
+    threshold = check_number("threshold", threshold, minimum=0)
+    false_positive_cost = check_number("false_positive_cost", false_positive_cost, minimum=0)
+    false_negative_cost = check_number("false_negative_cost", false_negative_cost, minimum=0)
+    probabilities = [check_number("probabilities", value, minimum=0, maximum=1) for value in probabilities]
+    predictions = [int(probability >= threshold) for probability in probabilities]
+    (_, false_positives), (false_negatives, _) = classification_scores(labels, predictions)["confusion_matrix"]
+    total = false_positive_cost * false_positives + false_negative_cost * false_negatives
+    return total / len(predictions)
+
+
 def _class_numbers(values):
     try:
         return [value.item() if hasattr(value, "item") else value for value in values]

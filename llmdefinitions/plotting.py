@@ -287,6 +287,40 @@ def plot_precision_by_prevalence(rates, prevalences, save_path=None):
     _show_or_save(figure, save_path, f"Curvas da precisão, que sobem com a fração de spam. {described}.")
 
 
+def plot_costs(thresholds, costs, save_path=None):
+    """Desenha o custo de decidir com cada limiar e marca o menor de cada curva.
+
+    Args:
+        thresholds: os limiares, em ordem crescente, ``(S,)``.
+        costs: ``{nome da curva: custo por mensagem}``, cada uma ``(S,)``, como os de ``expected_cost``.
+        save_path: arquivo onde gravar a figura em vez de mostrá-la; um que já exista não é apagado.
+
+    Raises:
+        ValueError: se não há curvas, se falta o custo de um limiar ou se um deles é negativo.
+        FileExistsError: se ``save_path`` já existe.
+    """
+    costs = {name: np.asarray(values, dtype=float) for name, values in costs.items()}
+    if not costs or any(values.shape != (len(thresholds),) or (values < 0).any() for values in costs.values()):
+        raise ValueError(f"costs: esperava ao menos uma curva, cada uma com {len(thresholds)} custos não negativos.")
+    figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    described = []
+    for i, (name, values) in enumerate(costs.items()):
+        color, best = COLORS[(0, 3, 2, 1)[i % 4]], int(values.argmin())
+        axis.plot(thresholds, values, label=name, color=color, linestyle=DASHES[i % 4], linewidth=1.8)
+        axis.plot(thresholds[best], values[best], color=color, marker=MARKERS[i % 6], markersize=9, clip_on=False)
+        described.append(
+            f"{name}: de {decimal(values[0])} com limiar {decimal(thresholds[0], 2)} a {decimal(values[-1])} com "
+            f"{decimal(thresholds[-1], 2)}; o menor, {decimal(values[best])}, com {decimal(thresholds[best], 2)}"
+        )
+    axis.set(xlabel="Limiar", ylabel="Custo por mensagem", ylim=(0, None))
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace(".", ",")))
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    axis.spines[["top", "right"]].set_visible(False)
+    _show_or_save(figure, save_path, f"Custo por mensagem conforme o limiar. {'. '.join(described)}.")
+
+
 def plot_attention(weights, tokens, title=None, save_path=None):
     """Desenha os pesos de atenção de uma cabeça: cada linha é um token, e as colunas, para onde ele olha.
 

@@ -13,6 +13,7 @@ from llmdefinitions import (
     create_data_loaders,
     download_and_unzip_spam_data,
     find_duplicates,
+    load_portuguese_messages,
     load_spam_data,
     map_labels,
     random_split,
@@ -304,3 +305,18 @@ def test_loaders_refuse_bad_input(spam_csv, tokenizer):
         create_data_loaders(dataset, [], dataset)
     with pytest.raises(ValueError, match="batch_size"):
         create_data_loaders(dataset, dataset, dataset, batch_size=0)
+
+
+def test_portuguese_messages_are_ours_and_serve_the_lesson():
+    df = load_portuguese_messages()
+    assert list(df.columns) == ["Label", "Text"]
+    assert df["Label"].value_counts().to_dict() == {"ham": 30, "spam": 30}
+    assert df["Text"].is_unique
+    assert (df["Text"] == df["Text"].str.strip()).all()
+    assert set(map_labels(df)["Label"]) == {0, 1}
+    # Só endereços reservados para exemplos, e nenhum telefone que possa ser de alguém.
+    addresses = df["Text"].str.findall(r"\w+://([^/ ]+)").explode().dropna()
+    assert set(addresses) == {"exemplo.com"}
+    phones = df["Text"].str.findall(r"\b\d{2} ?\d{4,5}-\d{4}\b|\b\d{4} \d{3} \d{4}\b").explode().dropna()
+    assert len(phones)
+    assert all(set(phone) <= set("0 -") for phone in phones)

@@ -13,6 +13,7 @@ from llmdefinitions import (
     classification_scores,
     create_balanced_dataset,
     estimate_finetuning_memory,
+    expected_cost,
     load_spam_data,
     map_labels,
     predict_loader,
@@ -41,6 +42,33 @@ def test_scores_when_nothing_is_positive():
 def test_scores_refuse_bad_input(labels, predictions):
     with pytest.raises(ValueError, match="labels, predictions: esperava"):
         classification_scores(labels, predictions)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "cost"),
+    [(0, 2 * 10 / 4), (0.4, 10 / 4), (0.6, (10 + 1) / 4), (0.61, 1 / 4), (0.9, 1 / 4), (1.5, 2 / 4)],
+)
+def test_cost_by_hand(threshold, cost):
+    labels, probabilities = [0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9]
+    assert expected_cost(labels, probabilities, threshold, 10, 1) == pytest.approx(cost)
+    assert expected_cost(torch.tensor(labels), probabilities, threshold, 0, 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [0]}, "labels, predictions: esperava o mesmo número"),
+        ({"probabilities": [0.5, 1.5]}, "probabilities: esperava no máximo 1"),
+        ({"probabilities": [0.5, float("nan")]}, "probabilities: esperava um número finito"),
+        ({"threshold": -0.1}, "threshold: esperava no mínimo 0"),
+        ({"false_positive_cost": -1}, "false_positive_cost: esperava no mínimo 0"),
+        ({"false_negative_cost": "caro"}, "false_negative_cost: esperava um número"),
+    ],
+)
+def test_cost_refuses_bad_input(change, message):
+    good = {"labels": [0, 1], "probabilities": [0.2, 0.8], "threshold": 0.5}
+    with pytest.raises((TypeError, ValueError), match=message):
+        expected_cost(**good | {"false_positive_cost": 1, "false_negative_cost": 1} | change)
 
 
 def test_scores_take_tensors():

@@ -1,11 +1,20 @@
 """Classificar em lotes: as respostas de ``classify_review``, na ordem, sem ler tudo de uma vez."""
 
+import copy
 from itertools import count, islice
 
 import pytest
 import torch
 
-from llmdefinitions import classify_review, classify_texts, inference, prepare_for_classification
+from llmdefinitions import (
+    LABEL_NAMES,
+    classify_review,
+    classify_texts,
+    inference,
+    prepare_for_classification,
+    score_texts,
+)
+from llmdefinitions.datasets import encode_message, pad_or_truncate
 
 CPU = torch.device("cpu")
 
@@ -92,3 +101,30 @@ def test_wrong_arguments_are_named_at_once(undecided, tokenizer, change, message
 def test_a_wrong_text_is_named_by_its_place(undecided, tokenizer):
     with pytest.raises(TypeError, match=r"texts\[2\]: esperava um texto \(str\); recebi None"):
         list(classify_texts(["a", "b", None], undecided, tokenizer, CPU))
+
+
+@pytest.mark.parametrize("max_length", [None, 20])
+def test_scores_are_the_softmax_of_one_by_one(undecided, tokenizer, embedded_df, max_length, monkeypatch):
+    monkeypatch.setattr(inference, "WINDOW", 9)
+    texts = ["", *embedded_df["Text"][:40], "<|endoftext|>"]
+    scores = list(score_texts(iter(texts), undecided, tokenizer, CPU, max_length))
+    for text, score in zip(texts, scores, strict=True):
+        ids = encode_message(text, tokenizer)[:32]
+        ids = pad_or_truncate(ids, max_length or max(1, len(ids)))
+        with torch.no_grad():
+            expected = undecided(torch.tensor([ids]))[0, -1].softmax(dim=-1)[1].item()
+        assert score == pytest.approx(expected, abs=1e-5)
+    answers = classify_texts(texts, undecided, tokenizer, CPU, max_length)
+    assert [LABEL_NAMES[score > 0.5] for score in scores] == list(answers)
+
+
+def test_scores_need_two_classes_and_numbers(undecided, tokenizer):
+    with pytest.raises(TypeError, match="texts: esperava vários textos"):
+        score_texts("um só", undecided, tokenizer, CPU)
+    three = prepare_for_classification(copy.deepcopy(undecided), num_classes=3)
+    with pytest.raises(ValueError, match="model: esperava um classificador de duas classes; a cabeça tem 3"):
+        score_texts(["oi"], three, tokenizer, CPU)
+    lost = copy.deepcopy(undecided)
+    torch.nn.init.constant_(lost.out_head.bias, float("nan"))
+    with pytest.raises(ValueError, match="há NaN"):
+        list(score_texts(["oi"], lost, tokenizer, CPU))

@@ -15,6 +15,7 @@ from llmdefinitions import (
     plot_batch,
     plot_class_counts,
     plot_confusion_matrix,
+    plot_costs,
     plot_intervals,
     plot_learning_curves,
     plot_loss_and_accuracy,
@@ -67,6 +68,21 @@ def test_confusion_matrix_writes_every_count(shown):
     assert [text.get_text() for text in axis.texts] == ["50", "3", "7", "40"]
     assert [text.get_color() for text in axis.texts] == ["white", "black", "black", "white"]
     assert axis.get_title() == "Teste"
+
+
+def test_costs_mark_the_least_and_differ_without_color(shown):
+    plot_costs([0.2, 0.5, 0.8], {"FP caro": [3, 2, 1], "FN caro": [1, 1, 4]})
+    lines = shown[0].axes[0].lines
+    assert [list(line.get_xdata()) for line in lines[1::2]] == [[0.8], [0.2]]
+    assert [list(line.get_ydata()) for line in lines[1::2]] == [[1], [1]]
+    assert len({line.get_linestyle() for line in lines[::2]}) == 2
+    assert len({line.get_marker() for line in lines[1::2]}) == 2
+
+
+@pytest.mark.parametrize("costs", [{}, {"A": [1]}, {"A": [1, -1]}])
+def test_costs_refuse_bad_input(costs):
+    with pytest.raises(ValueError, match="costs: esperava ao menos uma curva, cada uma com 2 custos"):
+        plot_costs([0.1, 0.9], costs)
 
 
 def test_scores_write_every_value_and_differ_without_color(shown):
@@ -364,6 +380,10 @@ def test_confusion_matrix_grows_with_the_classes(shown):
             ["Em 3 pontos", "de 0,700 a 0,600", "com 2 valores, de 50,0% a 75,0%"],
         ),
         (lambda: plot_intervals({"A": (0.95, 0.9, 1)}, "Acurácia"), ["Acurácia", "A, 95,0% (de 90,0% a 100,0%)"]),
+        (
+            lambda: plot_costs([0.1, 0.5, 0.9], {"A": [2, 0.5, 1]}),
+            ["A: de 2,000 com limiar 0,10 a 1,000 com 0,90; o menor, 0,500, com 0,50."],
+        ),
         (lambda: plot_position_margins(["a", " b"], [0.5, -1.25], 1), ["1 de texto e 1", "a 0,50; ␣b -1,25"]),
     ],
 )
