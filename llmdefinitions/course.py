@@ -1,7 +1,7 @@
 """O trabalho principal do curso, do SMS bruto ao classificador salvo, numa só função.
 
 É a demonstração da aula inteira, com o que lhe faltava: mensagens repetidas contadas, mais medidas que a acurácia
-e uma referência simples ao lado. ``python -m llmdefinitions`` (ou ``make curso``) a executa.
+e uma referência simples ao lado. ``python -m llmdefinitions`` a executa.
 """
 
 import csv
