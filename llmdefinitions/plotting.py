@@ -121,7 +121,8 @@ def plot_scores(scores, save_path=None):
     _draw_grouped_bars(axis, names, heights, lambda value: decimal(100 * value, 1), fontsize=8)
     axis.set(ylabel="%", ylim=(0, 1.12))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}" if value <= 1 else ""))
-    axis.legend(frameon=False, ncols=len(scores), loc="lower center", bbox_to_anchor=(0.5, 1))
+    columns = len(scores) if len(scores) < 4 else 2  # quatro nomes lado a lado sairiam da figura
+    axis.legend(frameon=False, ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1))
     axis.spines[["top", "right"]].set_visible(False)
     described = "; ".join(
         f"{model}: " + ", ".join(f"{name} {percent(values[name], 1)}" for name in names)
