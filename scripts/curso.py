@@ -9,6 +9,7 @@ a ``em branco`` (o caderno como o estudante o recebe). A acurácia de uma liçã
 expressão está nos metadados dele, em ``curso.acuracia``.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -238,6 +239,8 @@ def main(licoes, guardar):
     if unknown := [name for name in licoes if name not in existing]:
         raise click.ClickException(f"Não há a lição {unknown[0]}. As que há: {', '.join(existing)}.")
     console = Console() if sys.stdout.isatty() else Console(width=120)
+    # Com uma linha de execução por kernel, o tempo (e o arredondamento) depende menos do que mais a máquina faz.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     start = time.monotonic()
     with TemporaryDirectory(prefix="curso-") as scratch:
         course = Path(scratch)

@@ -134,7 +134,7 @@ EXERCISES = {
     "06_passo": Exercise(
         right=STEP_RIGHT,
         wrong=(
-            Wrong("esquece zero_grad", "os gradientes de antes", changes={"    optimizer.zero_grad()\n": ""}),
+            Wrong("esquece zero_grad", "Os gradientes de antes", changes={"    optimizer.zero_grad()\n": ""}),
             Wrong(
                 "zera antes do passo",
                 "Confira a ordem das linhas",
@@ -297,6 +297,15 @@ EXERCISES = {
                 changes={
                     "random = np.random.default_rng(seed)": "np.random.seed(seed)",
                     "random.integers(": "np.random.randint(",
+                },
+            ),
+            Wrong(
+                "metade das mensagens, sem reposição",
+                "com reposição",
+                changes={
+                    "random.integers(0, len(labels), size=len(labels))": (
+                        "random.permutation(len(labels))[: len(labels) // 2]"
+                    )
                 },
             ),
             Wrong("semente fixa", "Use a semente recebida", changes={"default_rng(seed)": "default_rng(0)"}),
