@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,25 +165,31 @@ def run_course(lessons, course, console):
         for lesson in lessons:
             shutil.copytree(ROOT / name / lesson, course / name / lesson, ignore=shutil.ignore_patterns("resultados"))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    reports = []
-    with Progress(*columns, console=console, transient=True) as progress:
+    reports, gradings = [], []
+    with Progress(*columns, console=console, transient=True) as progress, ThreadPoolExecutor(max_workers=1) as grader:
         whole = progress.add_task(f"{len(lessons)} lições", total=2 * len(lessons))
-        for lesson in lessons:
-            report = Report(lesson)
-            reports.append(report)
-            for work, verb, total in (
-                (run_lesson, "executando", count_code_cells(course, lesson)),
-                (grade_lesson, "corrigindo", len(STUDENTS)),
-            ):
-                task = progress.add_task(f"{verb} {lesson}", total=total)
-                try:
-                    work(course, report, lambda task=task: progress.advance(task))
-                except Exception as error:  # uma lição que para não esconde as outras
-                    report.problems.append(f"{verb}: {plain_error(error)}")
-                progress.remove_task(task)
-                progress.advance(whole)
+
+        def attempt(work, verb, report, total):
+            task = progress.add_task(f"{verb} {report.lesson}", total=total)
+            try:
+                work(course, report, lambda: progress.advance(task))
+            except Exception as error:  # uma lição que para não esconde as outras
+                report.problems.append(f"{verb}: {plain_error(error)}")
+            progress.remove_task(task)
+            progress.advance(whole)
+
+        def grade(report):
+            attempt(grade_lesson, "corrigindo", report, len(STUDENTS))
             check_points(report)
             progress.console.print(sentence(report), highlight=False, soft_wrap=True)
+
+        # Enquanto uma lição é corrigida, a seguinte já é executada.
+        for lesson in lessons:
+            reports.append(Report(lesson))
+            attempt(run_lesson, "executando", reports[-1], count_code_cells(course, lesson))
+            gradings.append(grader.submit(grade, reports[-1]))
+        for grading in gradings:
+            grading.result()
     return reports
 
 

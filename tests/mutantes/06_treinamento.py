@@ -134,7 +134,7 @@ EXERCISES = {
     "06_passo": Exercise(
         right=STEP_RIGHT,
         wrong=(
-            Wrong("esquece zero_grad", "Os gradientes de antes", changes={"    optimizer.zero_grad()\n": ""}),
+            Wrong("esquece zero_grad", "veja se os de antes entraram", changes={"    optimizer.zero_grad()\n": ""}),
             Wrong(
                 "zera antes do passo",
                 "Confira a ordem das linhas",
@@ -286,7 +286,7 @@ EXERCISES = {
             ),
             Wrong(
                 "sorteia em separado",
-                "fora do intervalo",
+                "com os mesmos índices",
                 changes={
                     "predictions[rows]))": "predictions[random.integers(0, len(labels), size=len(labels))]))",
                 },
