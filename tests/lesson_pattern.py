@@ -174,8 +174,8 @@ def finished_text(notebook):
     for expression, value in re.findall(r"<!--=(.*?)-->(.*?)<!--/-->", everything, re.DOTALL):
         if not value.strip():
             yield f"{expression.strip()}: falta o número; rode scripts/executar_licao.py"
-    for expression in re.findall(r"^<!--=(.*?)-->", everything, re.MULTILINE):
-        yield f"{expression.strip()}: a marca no começo da linha partiria o parágrafo"
+    for expression in re.findall(r"^ *<!--=(.*?)-->", everything, re.MULTILINE):
+        yield f"{expression.strip()}: a marca no começo da linha partiria o parágrafo, ou colaria o número à palavra"
 
 
 RULES = (
