@@ -28,8 +28,9 @@ testes-das-saidas: $(READY)
 
 testes-completos: testes-demorados testes-das-licoes
 
-# As lições, duas ao mesmo tempo; o resto mede limites de tempo e de memória, e roda sozinho.
-LESSON_TESTS := tests/test_notebooks.py tests/test_mutants.py
+# As lições e o curso inteiro, dois testes ao mesmo tempo, o mais demorado primeiro; o resto mede limites de tempo e de
+# memória, e roda sozinho.
+LESSON_TESTS := tests/test_fresh_clone.py tests/test_curso.py tests/test_notebooks.py tests/test_mutants.py
 
 testes-demorados: $(READY) isolamento
 	$(BIN)/python -m pytest -m lento $(addprefix --ignore=,$(LESSON_TESTS))
