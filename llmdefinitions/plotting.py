@@ -52,7 +52,7 @@ def plot_values(epochs_seen, examples_seen, train_values, val_values, label="los
     axis.plot(epochs_seen, val_values, color="#d1495b", linewidth=1.8, linestyle="--", label="Validação")
     axis.set(xlabel="Épocas", ylabel=name)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace(".", ",")))
+    axis.yaxis.set_major_formatter(_with_comma())
     axis.grid(alpha=0.25)
     axis.legend(frameon=False)
 
@@ -315,7 +315,7 @@ def plot_costs(thresholds, costs, save_path=None):
         )
     axis.set(xlabel="Limiar", ylabel="Custo por mensagem", ylim=(0, None))
     for side in (axis.xaxis, axis.yaxis):
-        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace(".", ",")))
+        side.set_major_formatter(_with_comma())
     axis.grid(alpha=0.25)
     axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     axis.spines[["top", "right"]].set_visible(False)
@@ -536,6 +536,11 @@ def _draw_grouped_bars(axis, groups, heights, write, **text_options):
         )
         axis.bar_label(bars, [write(value) for value in values], padding=2, **text_options)
     axis.set_xticks(range(len(groups)), groups)
+
+
+def _with_comma():
+    """Formata os números de um eixo à brasileira, com vírgula."""
+    return FuncFormatter(lambda value, _: f"{value:g}".replace(".", ","))
 
 
 def _show_or_save(figure, save_path, description):
@@ -799,7 +804,7 @@ def plot_stage_times(seconds, save_path=None):
     axis.invert_yaxis()
     axis.margins(x=0.15)
     axis.set_xlabel("Segundos")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace(".", ",")))
+    axis.xaxis.set_major_formatter(_with_comma())
     axis.spines[["top", "right"]].set_visible(False)
     described = "; ".join(f"{stage}, {text}" for stage, text in zip(seconds, written, strict=True))
     _show_or_save(figure, save_path, f"Barras com o tempo de cada etapa: {described}.")
@@ -826,10 +831,9 @@ def plot_loss_and_accuracy(steps, losses, accuracies, xlabel, save_path=None):
     above.set_ylabel("Perda")
     below.step(steps, accuracies, where="mid", color=COLORS[3], linewidth=1.8)
     below.set(xlabel=xlabel, ylabel="Acurácia")
-    comma = FuncFormatter(lambda value, _: f"{value:g}".replace(".", ","))
-    above.yaxis.set_major_formatter(comma)
+    above.yaxis.set_major_formatter(_with_comma())
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
-    below.xaxis.set_major_formatter(comma)
+    below.xaxis.set_major_formatter(_with_comma())
     for axis in (above, below):
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)

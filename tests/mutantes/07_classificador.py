@@ -83,7 +83,7 @@ EXERCISES = {
         wrong=(
             Wrong(
                 "corta na largura, como a aula",
-                "Você cortou na largura do modelo, shape[1]",
+                "o corte, que não é na largura, shape[1]",
                 changes={
                     "disallowed_special=())[:max_length]": (
                         "disallowed_special=())[: min(max_length, model.pos_emb.weight.shape[1])]"
@@ -96,7 +96,11 @@ EXERCISES = {
                 "e não sempre a do spam",
                 changes={"probabilities[label].item()": "probabilities[1].item()"},
             ),
-            Wrong("nomes trocados", "e label_names", changes={"label_names[label]": "label_names[1 - label]"}),
+            Wrong(
+                "nomes trocados",
+                "na posição 0, esperava 'not spam'",
+                changes={"label_names[label]": "label_names[1 - label]"},
+            ),
             Wrong(
                 "devolve um tensor",
                 "esperava um número",
@@ -105,7 +109,7 @@ EXERCISES = {
             Wrong("devolve o logit", "recebi", changes={"logits.softmax(dim=-1)": "logits"}),
             Wrong(
                 "não completa",
-                "Veja o preenchimento",
+                "o preenchimento",
                 changes={"    input_ids += [50256] * (max_length - len(input_ids))\n": ""},
             ),
             Wrong("completa com zeros", "o preenchimento", changes={"[50256]": "[0]"}),
@@ -175,7 +179,7 @@ def classify(text, model, tokenizer, max_length, max_chars=1000, label_names=("n
             ),
             Wrong(
                 "completa até o mais longo do lote",
-                "Complete cada mensagem até max_length",
+                "o preenchimento à direita, até max_length",
                 changes={"(max_length - len(ids))": "(min(max_length, max(1, *map(len, batch), 1)) - len(ids))"},
             ),
             Wrong("a probabilidade da classe 0", "e não da 0", changes={"[:, 1].tolist()": "[:, 0].tolist()"}),
