@@ -179,7 +179,7 @@ def classify(text, model, tokenizer, max_length, max_chars=1000, label_names=("n
             ),
             Wrong(
                 "completa até o mais longo do lote",
-                "o preenchimento à direita, até max_length",
+                "o preenchimento, até max_length",
                 changes={"(max_length - len(ids))": "(min(max_length, max(1, *map(len, batch), 1)) - len(ids))"},
             ),
             Wrong("a probabilidade da classe 0", "e não da 0", changes={"[:, 1].tolist()": "[:, 0].tolist()"}),
