@@ -56,6 +56,6 @@ $(READY): pyproject.toml constraints.txt requirements-offline.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'O curso precisa do Python 3.11 ou mais novo; este é o %d.%d. Use: make PYTHON=/caminho/do/python3.12' % sys.version_info[:2])"
 	@echo "Instalando o curso em $(VENV). Na primeira vez são alguns minutos, quase todos de download."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,servidores,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-offline.txt
 	@$(PYTHON) -c "open('$(READY)', 'w').close()"

@@ -103,7 +103,8 @@ def role(main, process):
 def overheads(folder, lesson):
     """Segundos de cada entrega corrigida, segundo o próprio ``corrigir``."""
     paths = sorted(folder.glob(f"autograded/*/{lesson}/corrigir.json"))
-    return [sum(result["seconds"] for result in json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    found = [json.loads(path.read_text(encoding="utf-8"))["results"] for path in paths]
+    return [sum(result["seconds"] for result in results) for results in found]
 
 
 @click.command()

@@ -122,7 +122,7 @@ def grade_all(submissions, sources, settings, processes, grade=None, new_executo
                 job, executor = running.pop(future)
                 result, broken = _outcome(job, future)
                 idle.append(_replace(executor, new_executor) if broken else executor)
-                if _failed(result) and job.attempts < ATTEMPTS:
+                if result.failed and job.attempts < ATTEMPTS:
                     waiting.append(job)
                 else:
                     finished.append(result)
@@ -155,10 +155,6 @@ def _outcome(job, future):
     except Exception as error:  # a correção de uma entrega não derruba a das outras
         sentence = f"A correção parou com {type(error).__name__}: {error}"
         return job.result(State.INFRASTRUCTURE, sentence), False
-
-
-def _failed(result):
-    return State.INFRASTRUCTURE in (result.state, *(cell.state for cell in result.cells))
 
 
 def _replace(executor, new_executor):

@@ -13,7 +13,15 @@ _LIMITS = {click.IntRange: "um número inteiro", click.FloatRange: "um número"}
 
 
 class Command(click.Command):
-    """Um comando cuja ajuda sai em português."""
+    """Um comando cuja ajuda sai em português.
+
+    Args:
+        others: outros comandos a mencionar no fim da ajuda: dicionário do nome para o que cada um faz.
+    """
+
+    def __init__(self, *arguments, others=None, **options):
+        super().__init__(*arguments, **options)
+        self.others = others or {}
 
     def format_usage(self, ctx, formatter):
         pieces = [piece for parameter in self.params for piece in parameter.get_usage_pieces(ctx)]
@@ -23,6 +31,9 @@ class Command(click.Command):
         records = [parameter.get_help_record(ctx) for parameter in self.get_params(ctx)]
         with formatter.section("Opções"):
             formatter.write_dl([record for record in records if record])
+        if self.others:
+            with formatter.section("Outros comandos (cada um tem o seu --help)"):
+                formatter.write_dl([(f"{self.name} {name}", sentence) for name, sentence in self.others.items()])
 
     def get_help_option(self, ctx):
         option = super().get_help_option(ctx)

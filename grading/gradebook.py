@@ -9,36 +9,29 @@ External Transaction": os ``commit`` que o nbgrader faz pelo caminho só valem q
 """
 
 import fnmatch
-import json
 import os
 import shutil
 import stat
-import sysconfig
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
-from nbgrader.api import Gradebook, InvalidEntry, MissingEntry, TaskCell
+from nbgrader.api import InvalidEntry, MissingEntry, TaskCell
 from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades, SaveCells
 from nbgrader.utils import determine_grade, is_grade, is_solution, is_task, parse_utc, rmtree
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
+from .course import GradebookError, graded_folder, open_gradebook, reason, unusable
+from .ledger import KEYS, recorded, save_key, write_results
 from .results import Note, State
-
-RESULTS = "corrigir.json"
-"""O arquivo, em ``autograded/ALUNO/LIÇÃO/``, com os resultados da entrega; existe quando ela está inteira gravada."""
 
 WITHOUT_SCORE = {State.UNREADABLE: 0.0, State.TAMPERED: 0.0, State.INFRASTRUCTURE: None}
 """O que se grava, à espera de uma pessoa, no lugar da nota de uma célula ou de uma entrega que não a tem."""
 
 TIMESTAMP = "timestamp.txt"
 LONGEST_TIMESTAMP = 100  # bytes
-
-
-class GradebookError(Exception):
-    """A base de notas não pode receber esta lição; a mensagem diz o que fazer."""
 
 
 class GradebookWriter:
@@ -58,17 +51,20 @@ class GradebookWriter:
         self.coursedir = coursedir
         self.lost = []
         self._files = {}
+        self._open = ExitStack()
 
     def __enter__(self):
-        try:
-            with _programs_on_path():
-                self._gradebook = Gradebook(self.coursedir.db_url, self.coursedir.course_id)
-        except (SQLAlchemyError, OSError) as error:
-            raise self._unusable(error) from error
+        with ExitStack() as opening:
+            self._gradebook = opening.enter_context(open_gradebook(self.coursedir))
+            try:
+                KEYS.create(self._gradebook.engine, checkfirst=True)
+            except SQLAlchemyError as error:
+                raise unusable(self.coursedir, error) from error
+            self._open = opening.pop_all()
         return self
 
     def __exit__(self, *_):
-        self._gradebook.close()
+        self._open.close()
 
     def prepare(self, sources):
         """Põe a lição na base, ou atualiza o que está nela; as notas e os comentários que existem ficam.
@@ -87,14 +83,22 @@ class GradebookWriter:
             for source in sources:
                 self._save_cells(source)
         except (SQLAlchemyError, InvalidEntry) as error:
-            raise self._unusable(error) from error
+            raise unusable(self.coursedir, error) from error
 
-    def write(self, submission, results):
+    def recorded(self, lesson):
+        """As correções da lição que valem, como ``grading.ledger.recorded``."""
+        try:
+            return recorded(self._gradebook, self.coursedir, lesson)
+        finally:
+            self._gradebook.db.remove()
+
+    def write(self, submission, results, key=""):
         """Grava a correção de uma entrega: primeiro as notas, todas ou nenhuma; depois a pasta de ``autograded/``.
 
         Args:
             submission: a entrega.
             results: os ``Result`` dela, um por caderno da lição.
+            key: a chave da correção; sem ela, ou com uma falha da correção, a entrega continua por corrigir.
 
         Returns:
             A lista dos ``Result`` como foram gravados: com a ``INFRASTRUCTURE`` de uma nota que não confere com as
@@ -107,9 +111,12 @@ class GradebookWriter:
             if notes:  # o nbgrader, ao fazer o feedback, o leria
                 files = [path for path in files if path != Path(TIMESTAMP)]
             results = [replace(result, flags=(*result.flags, *notes, *skipped)) for result in results]
-            folder = self._build_folder(submission, results, files)
+            if any(result.failed for result in results):
+                key = ""
+            folder = self._build_folder(submission, results, files, key)
             with self._transaction() as gradebook:
                 self._record(gradebook, submission, results, timestamp)
+                save_key(gradebook, submission, key)
             self._publish(folder, submission)
         # Os complementos do professor (a multa por atraso, por exemplo) levantam qualquer coisa, e o lote continua.
         except Exception as error:
@@ -129,9 +136,6 @@ class GradebookWriter:
                 self._gradebook.db.remove()
 
     # --- a lição
-
-    def _unusable(self, error):
-        return GradebookError(f"Não consigo usar a base de notas {self.coursedir.db_url}: {_reason(error)}")
 
     def _match_notebooks(self, lesson, names):
         assignment = self._gradebook.update_or_create_assignment(lesson)
@@ -190,10 +194,11 @@ class GradebookWriter:
 
     def _give_up(self, submission, results, error):
         self.lost.append(submission.student)
-        sentence = f"A correção não pôde ser gravada: {_reason(error)}"
+        sentence = f"A correção não pôde ser gravada: {reason(error)}"
         failed = [replace(one, state=State.INFRASTRUCTURE, sentence=sentence, notebook="") for one in results]
         try:
             with self._transaction() as gradebook:
+                save_key(gradebook, submission, "")
                 for result in failed:
                     with suppress(MissingEntry):
                         notebook = gradebook.find_submission_notebook(result.name, result.lesson, result.student)
@@ -208,16 +213,14 @@ class GradebookWriter:
     # --- a pasta
 
     def _destination(self, submission):
-        return Path(
-            self.coursedir.format_path(self.coursedir.autograded_directory, submission.student, submission.lesson)
-        )
+        return graded_folder(self.coursedir, submission.student, submission.lesson)
 
     def _clean(self, destination):
         for path in (_new(destination), _old(destination), destination):
             if path.is_dir():
                 rmtree(path)
 
-    def _build_folder(self, submission, results, files):
+    def _build_folder(self, submission, results, files, key):
         destination = self._destination(submission)
         folder = _new(destination)
         for leftover in (folder, _old(destination)):
@@ -227,7 +230,7 @@ class GradebookWriter:
         for result in results:
             if result.notebook:
                 (folder / f"{result.name}.ipynb").write_bytes(_encode(result.notebook))
-        (folder / RESULTS).write_text(json.dumps([_describe(result) for result in results], indent=1))
+        write_results(folder, key, results)
         for name, content in self._files.get(submission.lesson, {}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
@@ -367,34 +370,12 @@ def _copy(origin, target):
         shutil.copyfile(origin, target, follow_symlinks=False)
 
 
-def _describe(result):
-    described = asdict(result)
-    del described["notebook"]
-    return described
-
-
 def _new(destination):
     return destination.with_name(f".{destination.name}.nova")
 
 
 def _old(destination):
     return destination.with_name(f".{destination.name}.anterior")
-
-
-@contextmanager
-def _programs_on_path():
-    """O nbgrader chama o comando ``alembic`` para criar uma base; ele está com os programas deste Python."""
-    before = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before])
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
-
-
-def _reason(error):
-    original = getattr(error, "orig", None) or error
-    return (next(iter(str(original).splitlines()), "") or type(original).__name__).removesuffix(".") + "."
 
 
 def _explain_change(lesson, what, added, removed):

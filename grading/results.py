@@ -145,6 +145,11 @@ class Result:
     seconds: float = 0.0
 
     @property
+    def failed(self):
+        """Se a falha foi da correção, e não da entrega: vale repetir."""
+        return State.INFRASTRUCTURE in (self.state, *(cell.state for cell in self.cells))
+
+    @property
     def earned(self):
         """Pontos ganhos nas células que não esperam pelo professor."""
         return sum(cell.score for cell in self.cells if cell.score is not None)

@@ -113,7 +113,7 @@ def test_each_submission_has_its_folder(graded):
     course, _ = graded
     folder = course / "autograded" / RIGHT / NAME
     assert {path.name for path in folder.iterdir()} == {f"{NAME}.ipynb", "corrigir.json"}
-    (result,) = json.loads((folder / "corrigir.json").read_text())
+    (result,) = json.loads((folder / "corrigir.json").read_text())["results"]
     assert sum(cell["score"] or 0 for cell in result["cells"]) == 90
     assert (course / "autograded" / "quebrado" / NAME / "corrigir.json").is_file()
 

@@ -19,8 +19,10 @@ from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import text
 from traitlets.config import Config
 
+from grading.course import GradebookError
 from grading.execution import execute
-from grading.gradebook import RESULTS, GradebookError, GradebookWriter
+from grading.gradebook import GradebookWriter
+from grading.ledger import RESULTS
 from grading.results import CellResult, Note, Result, State, Submission
 from grading.source import prepare_source
 
@@ -362,7 +364,7 @@ def test_a_fall_leaves_no_half_grade(course, coursedir, sources, submission, rig
             write(coursedir, sources, submission, blank)
     after = {MEAN: (0, False), CHOICE: (0, False), TEXT: (0, False)}
     assert grades(coursedir) == (after if moment == "_publish" else before)
-    assert json.loads((autograded(course) / RESULTS).read_text())[0]["cells"][0]["score"] == 60
+    assert json.loads((autograded(course) / RESULTS).read_text())["results"][0]["cells"][0]["score"] == 60
     write(coursedir, sources, submission, blank)
     assert grades(coursedir) == after
     assert [path.name for path in autograded(course).parent.iterdir()] == [NAME], "sobrou uma pasta temporária"
@@ -450,7 +452,7 @@ def test_the_folder_has_what_nbgrader_puts_there(course, coursedir, submission, 
 
 def test_the_results_are_there_without_the_notebook(coursedir, sources, submission, right):
     write(coursedir, sources, submission, right)
-    (described,) = json.loads((autograded(Path(coursedir.root)) / RESULTS).read_text())
+    (described,) = json.loads((autograded(Path(coursedir.root)) / RESULTS).read_text())["results"]
     assert "notebook" not in described
     assert described["student"] == STUDENT
     assert described["state"] == "passou"

@@ -1,0 +1,149 @@
+"""O curso de um professor: a configuração, que é a do nbgrader, e o que todos os comandos fazem com ela."""
+
+import os
+import sys
+import sysconfig
+import tempfile
+from contextlib import contextmanager
+from glob import glob
+from pathlib import Path
+
+import click
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGrader
+from sqlalchemy.exc import SQLAlchemyError
+
+course_option = click.option(
+    "--curso", default=".", metavar="PASTA", help="A pasta do curso.  [padrão: a pasta em que você está]"
+)
+base_option = click.option(
+    "--db", metavar="URL", help="A base de notas, como postgresql://…  [padrão: gradebook.db, na pasta do curso]"
+)
+
+
+class Course(NbGrader):
+    """A configuração de um curso, lida como o nbgrader a lê, mas da pasta do curso e não da pasta corrente."""
+
+    load_cwd_config = False
+    raise_config_file_errors = True
+
+    def __init__(self, folder):
+        super().__init__()
+        self.log.disabled = True  # o que há a dizer está na tabela, em português
+        self.folder = folder
+        try:
+            self.initialize([], root=str(folder))
+        except Exception as error:  # o arquivo de configuração é um programa do professor
+            raise _config_error(folder, error) from error
+
+    def init_syspath(self):
+        sys.path.insert(0, str(self.folder))
+
+    def exit(self, exit_status=0):
+        """O traitlets encerraria o programa ao encontrar uma opção errada."""
+        raise _config_error(self.folder, sys.exception())
+
+
+def _config_error(folder, error):
+    if isinstance(error, click.ClickException):
+        return error
+    return click.ClickException(f"A configuração do nbgrader em {folder} tem um erro. {type(error).__name__}: {error}")
+
+
+def open_course(name, db=None):
+    """Lê a configuração de um curso.
+
+    Args:
+        name: a pasta do curso.
+        db: o endereço da base de notas, no lugar do que está na configuração.
+
+    Returns:
+        O ``Course``; a organização das pastas é ``coursedir``, e ``parent=course`` configura uma peça do nbgrader.
+
+    Raises:
+        click.ClickException: se a pasta não existe ou a configuração tem um erro.
+    """
+    folder = Path(name).resolve()
+    if not folder.is_dir():
+        raise click.ClickException(f"Não há uma pasta {folder}.")
+    course = Course(folder)
+    if db:
+        course.coursedir.db_url = db
+    return course
+
+
+def lesson_names(coursedir):
+    """Os nomes das lições que têm fonte, em ordem."""
+    sources = Path(coursedir.format_path(coursedir.source_directory, ".", "*"))
+    return [folder.name for folder in map(Path, sorted(glob(str(sources)))) if any(folder.glob("*.ipynb"))]
+
+
+def graded_folder(coursedir, student, lesson):
+    """A pasta do que foi corrigido de uma entrega: ``autograded/ALUNO/LIÇÃO``."""
+    return Path(coursedir.format_path(coursedir.autograded_directory, student, lesson))
+
+
+class GradebookError(Exception):
+    """A base de notas não pode ser usada assim; a mensagem diz o que fazer."""
+
+
+@contextmanager
+def open_gradebook(coursedir):
+    """Abre a base de notas, e a cria se não existe.
+
+    Yields:
+        O ``nbgrader.api.Gradebook``.
+
+    Raises:
+        GradebookError: se ela não pode ser usada.
+    """
+    try:
+        _create_whole(coursedir)
+        gradebook = Gradebook(coursedir.db_url, coursedir.course_id)
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        raise unusable(coursedir, error) from error
+    try:
+        yield gradebook
+    finally:
+        gradebook.close()
+
+
+def _create_whole(coursedir):
+    """Cria o arquivo de uma base SQLite de uma vez: interrompido ao criar, o nbgrader deixa uma base pela metade."""
+    scheme, _, name = coursedir.db_url.partition(":///")
+    path = Path(name)
+    if scheme != "sqlite" or not name or path.exists() or not path.parent.is_dir():
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".gradebook-") as folder, _programs_on_path():
+        new = Path(folder, path.name)
+        Gradebook(f"sqlite:///{new}", coursedir.course_id).close()
+        new.replace(path)
+
+
+def unusable(coursedir, error):
+    """O ``GradebookError`` de uma base que não aceita o que se fez com ela."""
+    return GradebookError(f"Não consigo usar a base de notas {without_password(coursedir.db_url)}: {reason(error)}")
+
+
+def without_password(url):
+    """O endereço de uma base, como se pode mostrar; o do SQLite é só o caminho do arquivo."""
+    start, at, end = url.rpartition("@")
+    scheme, _, user = start.partition("://")
+    return f"{scheme}://{user.partition(':')[0]}@{end}" if at else url.removeprefix("sqlite:///")
+
+
+def reason(error):
+    """A primeira linha do que um erro diz."""
+    original = getattr(error, "orig", None) or error
+    return (next(iter(str(original).splitlines()), "") or type(original).__name__).removesuffix(".") + "."
+
+
+@contextmanager
+def _programs_on_path():
+    """O nbgrader chama o comando ``alembic`` para criar uma base; ele está com os programas deste Python."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
