@@ -28,7 +28,8 @@ class Command(click.Command):
         formatter.write_usage(ctx.command_path, " ".join(["[OPÇÕES]", *pieces]), prefix="Uso: ")
 
     def format_options(self, ctx, formatter):
-        records = [parameter.get_help_record(ctx) for parameter in self.get_params(ctx)]
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        records = [option.get_help_record(ctx) for option in options]
         with formatter.section("Opções"):
             formatter.write_dl([record for record in records if record])
         if self.others:
