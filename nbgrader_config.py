@@ -36,6 +36,12 @@ c.Validator.changed_warning = "{num_changed} CÉLULA(S) DE TESTE ALTERADAS. Na c
 c.Validator.type_changed_warning = "{num_changed} CÉLULA(S) MUDARAM DE TIPO (código ou texto). Desfaça isso.\n"
 c.Validator.failed_warning = "{num_failed} CÉLULA(S) AVALIADAS NÃO PASSARAM. A mensagem de cada uma está acima.\n"
 
+# O atraso: 10% da nota por dia começado, a partir do prazo de cada lição, no horário de São Paulo.
+c.AssignLatePenalties.plugin_class = "grading.late.DailyPenalty"
+c.DailyPenalty.percent_per_day = 10
+c.DailyPenalty.grace_minutes = 15
+c.DailyPenalty.deadlines = {}  # {"01_conceitos": "2027-03-15 23:59"}
+
 # A nota final: nbgrader export grava notas.csv, com a média das lições por estes pesos.
 c.ExportApp.plugin_class = "grading.exports.FinalGrade"
 c.FinalGrade.weights = {

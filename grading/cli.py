@@ -167,19 +167,14 @@ def _grade(coursedir, submissions, sources, settings, processes, again):
     with GradebookWriter(coursedir) as writer:
         writer.prepare(sources)
         recorded = {} if again else writer.recorded(sources[0].lesson)
-        unchanged = {
-            student: recorded[student][1] for student, key in key_of.items() if key and _matches(recorded, student, key)
-        }
+        kept = {student: results for student, (key, results) in recorded.items() if key == key_of.get(student)}
+        unchanged = {one.student for one in submissions if one.student in kept and writer.keep(one)}
         waiting = [submission for submission in submissions if submission.student not in unchanged]
-        results = [result for one in unchanged.values() for result in one]
+        results = [result for student in unchanged for result in kept[student]]
         if waiting:
             results += _grade_waiting(writer, waiting, sources, settings, processes, key_of)
         lost = writer.lost
-    return sorted(results, key=lambda result: (result.student, result.name)), set(unchanged), lost
-
-
-def _matches(recorded, student, key):
-    return student in recorded and recorded[student][0] == key
+    return sorted(results, key=lambda result: (result.student, result.name)), unchanged, lost
 
 
 def _grade_waiting(writer, submissions, sources, settings, processes, key_of):

@@ -1,8 +1,9 @@
 """O único escritor: as notas na base do nbgrader e, em ``autograded/``, o que o formgrader e o feedback leem.
 
 Quem dá a nota de cada célula, o aviso de resposta em branco e a multa por atraso são as peças do nbgrader
-(``SaveCells``, ``SaveAutoGrades``, ``AssignLatePenalties``), aplicadas ao caderno executado. O que é daqui é o resto:
-o que escrever quando não houve nota, tudo de uma entrega numa transação só, e a pasta trocada inteira.
+(``SaveCells``, ``SaveAutoGrades`` e, por ``grading.late``, ``AssignLatePenalties``), aplicadas ao caderno executado. O
+que é daqui é o resto: o que escrever quando não houve nota, tudo de uma entrega numa transação só, e a pasta trocada
+inteira.
 
 A transação é a de https://docs.sqlalchemy.org/en/20/orm/session_transaction.html, em "Joining a Session into an
 External Transaction": os ``commit`` que o nbgrader faz pelo caminho só valem quando a transação de fora termina.
@@ -18,12 +19,13 @@ from pathlib import Path
 
 import nbformat
 from nbgrader.api import InvalidEntry, MissingEntry, TaskCell
-from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades, SaveCells
+from nbgrader.preprocessors import SaveAutoGrades, SaveCells
 from nbgrader.utils import determine_grade, is_grade, is_solution, is_task, parse_utc, rmtree
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from .course import GradebookError, graded_folder, open_gradebook, reason, unusable
+from .late import DailyPenalty, late_plugin, update_penalty
 from .ledger import KEYS, recorded, save_key, write_results
 from .results import Note, State
 
@@ -92,6 +94,24 @@ class GradebookWriter:
         finally:
             self._gradebook.db.remove()
 
+    def keep(self, submission):
+        """Deixa uma correção como está, menos o desconto por atraso: o prazo e os pontos à mão podem ter mudado.
+
+        Args:
+            submission: uma entrega cuja correção vale.
+
+        Returns:
+            Se deu certo; senão, a entrega deve ser corrigida de novo, e ``write`` dirá o que houve.
+        """
+        try:
+            with self._transaction() as gradebook:
+                submitted = gradebook.find_submission(submission.lesson, submission.student)
+                for notebook in submitted.notebooks:
+                    update_penalty(self.coursedir, submitted, notebook)
+        except Exception:  # o complemento que desconta o atraso é do professor, e levanta qualquer coisa
+            return False
+        return True
+
     def write(self, submission, results, key=""):
         """Grava a correção de uma entrega: primeiro as notas, todas ou nenhuma; depois a pasta de ``autograded/``.
 
@@ -138,7 +158,9 @@ class GradebookWriter:
     # --- a lição
 
     def _match_notebooks(self, lesson, names):
-        assignment = self._gradebook.update_or_create_assignment(lesson)
+        plugin = late_plugin(self.coursedir)
+        deadline = plugin.deadline(lesson) if isinstance(plugin, DailyPenalty) else None
+        assignment = self._gradebook.update_or_create_assignment(lesson, **({"duedate": deadline} if deadline else {}))
         known = {notebook.name for notebook in assignment.notebooks}
         if known and known != names and assignment.submissions:
             raise GradebookError(_explain_change(lesson, "Os cadernos", sorted(names - known), sorted(known - names)))
@@ -170,7 +192,7 @@ class GradebookWriter:
             _save_exceptions(notebook, result)
             gradebook.db.flush()
             gradebook.db.expire_all()
-            notebook.late_submission_penalty = self._late_penalty(submitted, notebook)
+            update_penalty(self.coursedir, submitted, notebook)
 
     def _save_auto_grades(self, gradebook, result):
         if not result.notebook:
@@ -182,15 +204,6 @@ class GradebookWriter:
         for index, cell in enumerate(_read(result).cells):
             if is_solution(cell) or is_task(cell) or (is_grade(cell) and cell.metadata.nbgrader.grade_id in scored):
                 saver.preprocess_cell(cell, {}, index)
-
-    def _late_penalty(self, submitted, notebook):
-        if submitted.total_seconds_late <= 0:
-            return None
-        penalties = AssignLatePenalties(parent=self.coursedir)
-        penalties.init_plugin()
-        late = submitted.total_seconds_late
-        penalty = penalties.plugin_inst.late_submission_penalty(submitted.student.id, notebook.score, late)
-        return penalty and min(max(penalty, 0), notebook.score)
 
     def _give_up(self, submission, results, error):
         self.lost.append(submission.student)
