@@ -74,6 +74,10 @@ class _Job:
         return Result(self.submission.student, self.source.lesson, self.source.name, state, sentence)
 
 
+class UnreachableError(RuntimeError):
+    """Quem corrige não está ao alcance: o lote para, e a mensagem diz o que fazer."""
+
+
 def one_process():
     """Um executor de um processo só: quando o processo morre, sabe-se de que entrega foi a culpa."""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin)
@@ -92,11 +96,13 @@ def grade_all(submissions, sources, settings, processes, grade=None, new_executo
         processes: quantas correções ao mesmo tempo.
         grade: a função que corrige; sem isto, ``grading.worker.grade``. Outro processo a importa pelo nome.
         new_executor: devolve um ``concurrent.futures.Executor``, um para cada lugar da roda. Um lugar só recebe uma
-            entrega por vez e, se o executor dele se quebra, ganha outro. O de um ``dask.distributed.Client`` é
-            ``client.get_executor``.
+            entrega por vez e, se o executor dele se quebra, ganha outro. Os de um cluster são de ``grading.machines``.
 
     Yields:
         Um ``Result`` por entrega e caderno, na ordem em que terminam. Deixar de percorrê-los encerra os processos.
+
+    Raises:
+        UnreachableError: se um executor diz que não há mais quem corrija.
     """
     if grade is None:
         from .worker import grade
@@ -152,6 +158,8 @@ def _outcome(job, future):
         return future.result(), False
     except BrokenProcessPool:
         return job.result(State.INFRASTRUCTURE, f"O processo que a corrigia morreu, em {ATTEMPTS} tentativas."), True
+    except UnreachableError:
+        raise
     except Exception as error:  # a correção de uma entrega não derruba a das outras
         sentence = f"A correção parou com {type(error).__name__}: {error}"
         return job.result(State.INFRASTRUCTURE, sentence), False

@@ -4,24 +4,23 @@ import os
 import sys
 import time
 from collections import defaultdict
-from contextlib import closing
-from dataclasses import replace
+from contextlib import nullcontext
 from pkgutil import resolve_name
 
 import click
-import nbformat
 from nbgrader.preprocessors import Execute
 from rich.text import Text
 
-from .batch import find_submissions, grade_all
+from .batch import UnreachableError, find_submissions
 from .command import Command, run
 from .console import open_console, plain, seconds, show_progress, show_results
 from .course import GradebookError, base_option, course_option, lesson_names, open_course, without_password
 from .gradebook import GradebookWriter
-from .kernels import KernelError, data_folders, imported_modules, kernel_environment, warm_kernels
+from .kernels import KernelError, data_folders, kernel_environment
 from .ledger import CorrectionKeys
+from .machines import ThisMachine, open_cluster
 from .results import Settings
-from .sandbox import LEVELS, IsolationError, best_level
+from .sandbox import LEVELS, IsolationError
 from .source import prepare_source
 
 DEFAULTS = Settings()
@@ -45,6 +44,11 @@ GRADING_OPTIONS = (
         type=click.IntRange(1),
         metavar="N",
         help="Quantas entregas corrigir ao mesmo tempo.  [padrão: o número de processadores]",
+    ),
+    click.option(
+        "--dask",
+        metavar="ENDEREÇO",
+        help="Corrige nas máquinas de um cluster Dask, como tcp://10.0.0.5:8786; veja docs/servidores.md.",
     ),
     click.option(
         "--tempo-celula",
@@ -128,17 +132,17 @@ def _correct(course, lesson, students, again=False, **options):
     sources = prepare_source(course.coursedir, lesson)
     submissions = _find(course.coursedir, lesson, students)
     try:
-        settings = Settings(
-            cell_seconds=options["tempo_celula"] or Execute(parent=course).timeout or options["tempo_total"],
-            total_seconds=options["tempo_total"],
-            memory_mb=options["memoria"],
-            isolation=best_level(options["isolamento_minimo"]),
-            environment=tuple(kernel_environment().items()),
-            readable=data_folders(),
-        )
-        processes = options["processos"] or _processors()
-        results, unchanged, lost = _grade(course.coursedir, submissions, sources, settings, processes, again)
-    except (GradebookError, IsolationError, KernelError) as error:
+        with _machines(options) as machines:
+            settings = Settings(
+                cell_seconds=options["tempo_celula"] or Execute(parent=course).timeout or options["tempo_total"],
+                total_seconds=options["tempo_total"],
+                memory_mb=options["memoria"],
+                isolation=machines.isolation(options["isolamento_minimo"], sources),
+                environment=tuple(kernel_environment().items()),
+                readable=data_folders(),
+            )
+            results, unchanged, lost = _grade(course.coursedir, submissions, sources, settings, machines, again)
+    except (GradebookError, IsolationError, KernelError, UnreachableError) as error:
         raise click.ClickException(str(error)) from error
     console = open_console()
     show_results(console, results, options["detalhes"], unchanged)
@@ -151,6 +155,13 @@ def _correct(course, lesson, students, again=False, **options):
         raise click.ClickException(f"Não pude gravar a correção de: {plain(', '.join(lost))}. O motivo está acima.")
 
 
+def _machines(options):
+    """Onde corrigir."""
+    if options["dask"]:
+        return open_cluster(options["dask"], options["processos"])
+    return nullcontext(ThisMachine(options["processos"] or _processors()))
+
+
 def _find(coursedir, lesson, students):
     submissions = find_submissions(coursedir, lesson, students)
     place = coursedir.format_path(coursedir.submitted_directory, "ALUNO", lesson)
@@ -160,7 +171,7 @@ def _find(coursedir, lesson, students):
     return submissions
 
 
-def _grade(coursedir, submissions, sources, settings, processes, again):
+def _grade(coursedir, submissions, sources, settings, machines, again):
     """Corrige e grava; devolve os resultados, os alunos cuja correção de antes vale e os que não deu para gravar."""
     keys = CorrectionKeys(sources, settings)
     key_of = {submission.student: keys.of(submission) for submission in submissions}
@@ -172,20 +183,18 @@ def _grade(coursedir, submissions, sources, settings, processes, again):
         waiting = [submission for submission in submissions if submission.student not in unchanged]
         results = [result for student in unchanged for result in kept[student]]
         if waiting:
-            results += _grade_waiting(writer, waiting, sources, settings, processes, key_of)
+            results += _grade_waiting(writer, waiting, sources, settings, machines, key_of)
         lost = writer.lost
     return sorted(results, key=lambda result: (result.student, result.name)), unchanged, lost
 
 
-def _grade_waiting(writer, submissions, sources, settings, processes, key_of):
+def _grade_waiting(writer, submissions, sources, settings, machines, key_of):
     """Corrige e grava as entregas que mudaram; interrompido, devolve os resultados que há."""
-    notebooks = [nbformat.reads(source.notebook, as_version=4) for source in sources]
     by_student = {submission.student: submission for submission in submissions}
     pending, written = defaultdict(list), []
     with (
-        warm_kernels(settings, imported_modules(notebooks)) as address,
         show_progress(len(submissions)) as advance,
-        closing(grade_all(submissions, sources, replace(settings, kernels=address), processes)) as graded,
+        machines.grade(submissions, sources, settings) as graded,
     ):
         try:
             for result in graded:

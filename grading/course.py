@@ -9,9 +9,12 @@ from glob import glob
 from pathlib import Path
 
 import click
+from nbgrader import api
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGrader
+from sqlalchemy import create_engine, func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
+from tornado.log import app_log
 
 course_option = click.option(
     "--curso", default=".", metavar="PASTA", help="A pasta do curso.  [padrão: a pasta em que você está]"
@@ -19,6 +22,11 @@ course_option = click.option(
 base_option = click.option(
     "--db", metavar="URL", help="A base de notas, como postgresql://…  [padrão: gradebook.db, na pasta do curso]"
 )
+
+CONNECT_SECONDS = 10
+"""Quanto se espera por um servidor PostgreSQL que não responde."""
+
+TURN = 20_252_025  # qualquer número serve, desde que seja sempre o mesmo
 
 
 class Course(NbGrader):
@@ -29,7 +37,7 @@ class Course(NbGrader):
 
     def __init__(self, folder):
         super().__init__()
-        self.log.disabled = True  # o que há a dizer está na tabela, em português
+        self.log.disabled = app_log.disabled = True  # o que há a dizer está na tabela, em português
         self.folder = folder
         try:
             self.initialize([], root=str(folder))
@@ -68,9 +76,25 @@ def open_course(name, db=None):
     if not folder.is_dir():
         raise click.ClickException(f"Não há uma pasta {folder}.")
     course = Course(folder)
-    if db:
-        course.coursedir.db_url = db
+    course.coursedir.db_url = _with_driver(db or course.coursedir.db_url)
     return course
+
+
+def _with_driver(address):
+    """O endereço de uma base; se é de um PostgreSQL, com o psycopg 3, que o SQLAlchemy 2.0 não escolheria sozinho."""
+    try:
+        url = make_url(address)
+    except (SQLAlchemyError, ValueError):
+        raise click.ClickException(
+            "Não entendi o endereço da base de notas; ele é como postgresql://USUÁRIO:SENHA@SERVIDOR:5432/BASE. Numa "
+            "senha, escreva @, :, /, ? e # como %40, %3A, %2F, %3F e %23."
+        ) from None  # o erro do SQLAlchemy traz um pedaço do endereço, que pode ser da senha
+    if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
+        return address
+    url = url.set(drivername="postgresql+psycopg")
+    if "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
+    return url.render_as_string(hide_password=False)
 
 
 def lesson_names(coursedir):
@@ -100,7 +124,10 @@ def open_gradebook(coursedir):
     """
     try:
         _create_whole(coursedir)
-        gradebook = Gradebook(coursedir.db_url, coursedir.course_id)
+        with _alone_while_creating(coursedir.db_url):
+            gradebook = Gradebook(coursedir.db_url, coursedir.course_id)
+            if gradebook.engine.dialect.name == "postgresql":
+                _name_course(gradebook)
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise unusable(coursedir, error) from error
     try:
@@ -121,16 +148,59 @@ def _create_whole(coursedir):
         new.replace(path)
 
 
+def _name_course(gradebook):
+    """Um curso sem nome também existe: o nbgrader não o cria, e um servidor recusa as lições de um que não há."""
+    gradebook.db.merge(api.Course(id=gradebook.course_id))
+    gradebook.db.commit()
+
+
+@contextmanager
+def _alone_while_creating(address):
+    """O nbgrader cria as tabelas que faltam num servidor sem se perguntar se outro comando está fazendo o mesmo."""
+    if not address.startswith("postgresql"):
+        yield
+        return
+    engine = create_engine(address)
+    try:
+        with alone(engine), _programs_on_path():
+            yield
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def alone(engine):
+    """Num servidor, espera a vez de escrever, e faz os outros ``corrigir`` esperarem; no SQLite isso já é assim.
+
+    Dois comandos que corrigem lições diferentes criam os mesmos alunos, e um deles perderia a corrida.
+
+    Args:
+        engine: o ``Engine`` da base.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with engine.connect() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(TURN)))  # termina com a transação, aconteça o que for
+        yield
+
+
 def unusable(coursedir, error):
     """O ``GradebookError`` de uma base que não aceita o que se fez com ela."""
+    if isinstance(error, ImportError) and error.name == "psycopg":
+        return GradebookError(
+            "Para uma base num servidor PostgreSQL falta um pacote. Instale-o com: pip install 'psycopg[binary]'"
+        )
     return GradebookError(f"Não consigo usar a base de notas {without_password(coursedir.db_url)}: {reason(error)}")
 
 
 def without_password(url):
     """O endereço de uma base, como se pode mostrar; o do SQLite é só o caminho do arquivo."""
-    start, at, end = url.rpartition("@")
+    if url.startswith("sqlite:///"):
+        return url.removeprefix("sqlite:///")
+    start, at, end = url.partition("?")[0].rpartition("@")  # uma senha também pode vir depois da interrogação
     scheme, _, user = start.partition("://")
-    return f"{scheme}://{user.partition(':')[0]}@{end}" if at else url.removeprefix("sqlite:///")
+    return f"{scheme.removesuffix('+psycopg')}://{user.partition(':')[0]}@{end}" if at else end
 
 
 def reason(error):

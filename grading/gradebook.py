@@ -21,10 +21,10 @@ import nbformat
 from nbgrader.api import InvalidEntry, MissingEntry, TaskCell
 from nbgrader.preprocessors import SaveAutoGrades, SaveCells
 from nbgrader.utils import determine_grade, is_grade, is_solution, is_task, parse_utc, rmtree
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from .course import GradebookError, graded_folder, open_gradebook, reason, unusable
+from .course import GradebookError, alone, graded_folder, open_gradebook, reason, unusable
 from .late import DailyPenalty, late_plugin, update_penalty
 from .ledger import KEYS, recorded, save_key, write_results
 from .results import Note, State
@@ -59,7 +59,8 @@ class GradebookWriter:
         with ExitStack() as opening:
             self._gradebook = opening.enter_context(open_gradebook(self.coursedir))
             try:
-                KEYS.create(self._gradebook.engine, checkfirst=True)
+                with alone(self._gradebook.engine):
+                    KEYS.create(self._gradebook.engine, checkfirst=True)
             except SQLAlchemyError as error:
                 raise unusable(self.coursedir, error) from error
             self._open = opening.pop_all()
@@ -81,9 +82,10 @@ class GradebookWriter:
         lesson = sources[0].lesson
         self._files[lesson] = dict(sources[0].files)
         try:
-            self._match_notebooks(lesson, {source.name for source in sources})
-            for source in sources:
-                self._save_cells(source)
+            with alone(self._gradebook.engine):
+                self._match_notebooks(lesson, {source.name for source in sources})
+                for source in sources:
+                    self._save_cells(source)
         except (SQLAlchemyError, InvalidEntry) as error:
             raise unusable(self.coursedir, error) from error
 
@@ -134,19 +136,27 @@ class GradebookWriter:
             if any(result.failed for result in results):
                 key = ""
             folder = self._build_folder(submission, results, files, key)
-            with self._transaction() as gradebook:
-                self._record(gradebook, submission, results, timestamp)
-                save_key(gradebook, submission, key)
+            try:
+                self._save(submission, results, timestamp, key)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                self._save(submission, results, timestamp, key)  # o servidor foi reiniciado; esta já é outra conexão
             self._publish(folder, submission)
         # Os complementos do professor (a multa por atraso, por exemplo) levantam qualquer coisa, e o lote continua.
         except Exception as error:
             return self._give_up(submission, results, error)
         return results
 
+    def _save(self, submission, results, timestamp, key):
+        with self._transaction() as gradebook:
+            self._record(gradebook, submission, results, timestamp)
+            save_key(gradebook, submission, key)
+
     @contextmanager
     def _transaction(self):
         self._gradebook.db.remove()
-        with self._gradebook.engine.begin() as connection:
+        with alone(self._gradebook.engine), self._gradebook.engine.begin() as connection:
             maker = sessionmaker(bind=connection, join_transaction_mode="rollback_only")
             self._gradebook.db = scoped_session(maker)
             try:

@@ -110,7 +110,7 @@ def content_of(key):
 def _conditions(settings, sources):
     """Como se corrige: as configurações, o Python, os pacotes e os módulos que mudam sem mudar de versão."""
     modules = imported_modules([nbformat.reads(source.notebook, as_version=4) for source in sources])
-    own = [_module_key(name) for name in sorted({"grading", *modules})]
+    own = [module_key(name) for name in sorted({"grading", *modules})]
     return _summary([asdict(replace(settings, kernels="")), _installed(), own])
 
 
@@ -121,7 +121,7 @@ def _installed():
 
 
 @cache
-def _module_key(name):
+def module_key(name):
     """O resumo dos arquivos de um módulo que não está entre os pacotes instalados: o de um curso em desenvolvimento."""
     try:
         spec = find_spec(name.partition(".")[0])

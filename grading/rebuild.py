@@ -89,13 +89,18 @@ def read_submission(path):
     Raises:
         UnreadableError: se não é um arquivo comum ou não tem um caderno dentro.
     """
-    data = _read_regular_file(path)
+    data = read_regular_file(path)
     if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
         raise UnreadableError("O caderno tem saídas demais para ser lido. Apague as saídas, salve e entregue de novo.")
     return clean(_parse(data))
 
 
-def _read_regular_file(path):
+def read_regular_file(path):
+    """Os bytes de um caderno entregue, sem seguir links nem esperar por um arquivo que não é comum.
+
+    Raises:
+        UnreadableError: se não é um arquivo comum, se passa de ``MAX_BYTES`` ou se não se deixa ler.
+    """
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         _require_regular(os.lstat(path))

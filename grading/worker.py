@@ -72,7 +72,7 @@ def grade(submission, source, settings):
         if cell.cell_type == "markdown" and cell.source not in ours:
             cell.source = clean_markdown(cell.source)
     with tempfile.TemporaryDirectory(prefix="entrega-") as folder:
-        copied = _copy_files(submission.folder, source, Path(folder))
+        copied = copy_files(submission.folder, source, Path(folder))
         flags = [*shadowing_files(copied), *suspicious_names(_student_cells(notebook))]
         run = _Run(notebook, reference, settings, Path(folder))
         try:
@@ -282,8 +282,17 @@ def _blank_results(reference, state, score, sentence):
     )
 
 
-def _copy_files(origin, source, target):
-    """Copia o que acompanha o caderno, sem seguir atalhos; os arquivos da lição vêm antes e ficam."""
+def copy_files(origin, source, target):
+    """Copia o que acompanha o caderno de uma entrega, sem seguir atalhos, até ``MAX_FOLDER_BYTES``.
+
+    Args:
+        origin: a pasta da entrega.
+        source: a ``Source``; os arquivos da lição vêm antes e ficam.
+        target: a pasta para onde vão.
+
+    Returns:
+        Os caminhos relativos do que veio da entrega.
+    """
     for name, content in source.files:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_bytes(content)
