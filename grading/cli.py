@@ -31,6 +31,7 @@ DEFAULTS = Settings()
 OTHERS = {
     "status": ("grading.status:command", "o que foi corrigido e o que falta"),
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
+    "exportar": ("grading.lms:command", "as notas, para o Moodle, o Canvas ou uma planilha"),
 }
 """Os outros comandos: onde está cada um e o que faz."""
 

@@ -184,14 +184,14 @@ def name_students(parcels, students, platform):
     by_number = {student.lms_user_id: student.id for student in students if student.lms_user_id and platform == CANVAS}
     by_name = defaultdict(set)
     for student in students:
-        by_name[_name_key(student.id, platform)].add(student.id)
+        by_name[name_key(student.id, platform)].add(student.id)
         if student.first_name or student.last_name:
-            by_name[_full_name_key(student, platform)].add(student.id)
+            by_name[_fullname_key(student, platform)].add(student.id)
     number_of = {student.id: student.lms_user_id for student in students}
-    alike = Counter(_name_key(parcel.name, platform) for parcel in parcels)
+    alike = Counter(name_key(parcel.name, platform) for parcel in parcels)
     names, homonyms = [], []
     for parcel in parcels:
-        key = _name_key(parcel.name, platform)
+        key = name_key(parcel.name, platform)
         same = [one for one in by_name[key] if platform == MOODLE or number_of[one] in (None, "", parcel.lms_id)]
         name = by_number.get(parcel.lms_id)
         if not name and alike[key] == 1 and len(same) <= 1 and (same or not by_name[key]):
@@ -203,14 +203,15 @@ def name_students(parcels, students, platform):
     return names, homonyms
 
 
-def _name_key(name, platform):
+def name_key(name, platform):
+    """O nome de um aluno, como se compara com outro: sem diferença de maiúsculas, de espaços e da forma dos acentos."""
     folded = unicodedata.normalize("NFC", name).casefold()
     return re.sub(r"\W", "", folded) if platform == CANVAS else " ".join(folder_name(folded).split())
 
 
-def _full_name_key(student, platform):
+def _fullname_key(student, platform):
     first, last = student.first_name or "", student.last_name or ""
-    return _name_key(f"{last}, {first}" if platform == CANVAS else f"{first} {last}", platform)
+    return name_key(f"{last}, {first}" if platform == CANVAS else f"{first} {last}", platform)
 
 
 # --- a pasta de cada aluno
