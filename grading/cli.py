@@ -32,6 +32,7 @@ OTHERS = {
     "status": ("grading.status:command", "o que foi corrigido e o que falta"),
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
     "exportar": ("grading.lms:command", "as notas, para o Moodle, o Canvas ou uma planilha"),
+    "pacote-aluno": ("grading.package:command", "um zip do curso para os estudantes"),
 }
 """Os outros comandos: onde está cada um e o que faz."""
 
