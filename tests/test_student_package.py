@@ -40,15 +40,15 @@ def files():
 
 
 def secret_lines(pattern):
-    """As linhas das soluções, ou dos testes ocultos, que não estão também no que o estudante vê."""
-    for path in LESSONS:
-        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells]
-        seen = {line.strip() for cell in cells for line in SOLUTION.sub("", HIDDEN.sub("", cell)).splitlines()}
-        for cell in cells:
-            for block in pattern.findall(cell):
-                for line in map(str.strip, block.splitlines()):
-                    if len(line) > 12 and line not in seen and not line.startswith(("#", "import ", "from ")):
-                        yield path.stem, line
+    """As linhas das soluções, ou dos testes ocultos, que não estão também no que o estudante vê em alguma lição."""
+    lessons = {path.stem: [cell.source for cell in nbformat.read(path, as_version=4).cells] for path in LESSONS}
+    visible = "\n".join(SOLUTION.sub("", HIDDEN.sub("", cell)) for cells in lessons.values() for cell in cells)
+    seen = set(map(str.strip, visible.splitlines()))
+    for lesson, cells in lessons.items():
+        hidden = "".join(block for cell in cells for block in pattern.findall(cell))
+        for line in map(str.strip, hidden.splitlines()):
+            if len(line) > 12 and line not in seen and not line.startswith(("#", "import ", "from ")):
+                yield lesson, line
 
 
 def lines_of(files, folder=""):
