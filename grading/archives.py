@@ -28,6 +28,9 @@ REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
 READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError)
 
 
+DAMAGED = "está estragado no zip. Baixe-o de novo; se não adiantar, peça ao aluno outro."
+
+
 class ArchiveError(Exception):
     """Um zip, ou um arquivo dele, não pode ser usado; a mensagem diz por quê."""
 
@@ -81,7 +84,7 @@ def open_archive(path):
     try:
         file = _Reader(path)
     except OSError as error:
-        raise ArchiveError(f"não consigo ler o arquivo ({error.strerror or error}).") from error
+        raise ArchiveError(f"não pode ser lido ({error.strerror or error}).") from error
     with file:
         try:
             archive = zipfile.ZipFile(file)
@@ -175,8 +178,12 @@ def extract(archive, info, target, budget):
     if info.file_size > budget.size:
         budget.spend(info.file_size)
     try:
+        origin = archive.open(info)
+    except (*READ_ERRORS, RuntimeError) as error:
+        raise ArchiveError(DAMAGED) from error
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(info) as origin, target.open("xb") as file:
+        with origin, target.open("xb") as file:
             while piece := origin.read(CHUNK):
                 budget.spend(len(piece))
                 file.write(piece)
@@ -184,5 +191,5 @@ def extract(archive, info, target, budget):
         raise ArchiveError("tem dois arquivos com o mesmo nome.") from error
     except OSError as error:
         raise ArchiveError(f"não pode ser gravado ({error.strerror or error}).") from error
-    except (*READ_ERRORS, RuntimeError) as error:
-        raise ArchiveError("está estragado no zip. Baixe-o de novo; se não adiantar, peça ao aluno outro.") from error
+    except READ_ERRORS as error:
+        raise ArchiveError(DAMAGED) from error

@@ -241,8 +241,7 @@ def unpack(archive, parcel, lesson, folder):
         for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".zip" and path.is_file()):
             with open_archive(path) as inner:
                 files = [(entry_name(info, strict=False), info) for info in inner.infolist()]
-                wanted = [(name, info) for name, info in files if not name.endswith("/") and not is_clutter(name)]
-                _extract_all(inner, wanted, path.with_name(f"{path.name}.aberto"), budget)
+                _extract_all(inner, files, path.with_name(f"{path.name}.aberto"), budget)
         notebooks = _notebooks(folder)
     notebook = _choose(notebooks, lesson)
     notebook.rename(notebook.with_name(f"{lesson}.ipynb"))
@@ -255,7 +254,8 @@ def _extract_all(archive, files, folder, budget):
         if not is_printable(name):
             raise ArchiveError("tem um nome de arquivo com caracteres de controle.")
         # A data da entrega não é o aluno quem diz.
-        if TIMESTAMP not in PurePosixPath(name.casefold()).parts:
+        unwanted = name.endswith("/") or is_clutter(name) or TIMESTAMP in PurePosixPath(name.casefold()).parts
+        if not unwanted:
             extract(archive, info, folder / name, budget)
 
 
