@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from nbgrader.api import InvalidEntry
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -76,7 +77,7 @@ def receive(coursedir, lesson, path, dated=False):
                     names, homonyms = name_students(parcels, gradebook.students, platform)
                     names = [_name_on_disk(coursedir, lesson, name) for name in names]
                     _record(gradebook, platform, parcels, names)
-                except SQLAlchemyError as error:
+                except (SQLAlchemyError, InvalidEntry) as error:
                     raise unusable(coursedir, error) from error
             arrivals = [
                 _receive_one(archive, coursedir, lesson, parcel, name, date)

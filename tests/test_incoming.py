@@ -249,6 +249,7 @@ def test_utf8_names_without_the_mark(course):
         ({"a.zip": make_zip([("a.ipynb", BOOK)]), "b.zip": make_zip([("b.ipynb", BOOK)])}, "tem 2 cadernos"),
         ({"a.pdf": b"%PDF"}, "não tem um caderno"),
         ({"a.zip": b"PK quebrado"}, "não é um zip"),
+        ({"a.zip": make_zip([("LiXXo.ipynb", BOOK)]).replace(b"XX", b"\x87\xc6")}, "nova"),  # cp850, do Windows
     ],
 )
 def test_which_notebook(course, files, answer):
@@ -392,6 +393,11 @@ def test_what_is_not_an_archive_of_submissions(course, files, sentence):
     with pytest.raises(click.ClickException, match=sentence):
         receive_files(course, files)
     assert submitted(course) == {}
+
+
+def test_there_is_no_place_for_submissions(course):
+    (course.folder / "submitted").write_text("é do professor", encoding="utf-8")
+    assert "não pode ser gravado" in receive_files(course, [GOOD])["ana"][1]
 
 
 def test_an_archive_without_its_beginning(course):
@@ -546,7 +552,7 @@ def test_a_lesson_that_does_not_exist_receives_nothing(course, capsys):
     assert submitted(course) == {}
 
 
-@pytest.mark.parametrize("damage", ["arquivo", "tabela"])
+@pytest.mark.parametrize("damage", ["arquivo", "gatilho"])
 def test_a_base_that_is_not_one(course, capsys, damage):
     base, path = course.folder / "gradebook.db", course.folder / "a.zip"
     make_zip([GOOD], path)
@@ -554,7 +560,7 @@ def test_a_base_that_is_not_one(course, capsys, damage):
         base.write_bytes(b"isto nao e uma base " * 100)
     else:
         with closing(sqlite3.connect(base)) as connection:
-            connection.execute("DROP TABLE student")
+            connection.execute("CREATE TRIGGER t BEFORE INSERT ON student BEGIN SELECT RAISE(ABORT, 'não'); END")
     assert run(command, [NAME, "--curso", str(course.folder), "--zip", str(path)]) == 1
     assert "Não consigo usar a base de notas" in capsys.readouterr().err
     assert submitted(course) == {}

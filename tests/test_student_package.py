@@ -150,7 +150,7 @@ def test_with_git_only_what_it_tracks(copy, files):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], cwd=copy, check=True)
     assert "notebooks/rascunho.md" in package_files(copy), "um git que não guarda o curso não decide"
-    subprocess.run([*git, "add", "pyproject.toml", *FOLDERS, ":!notebooks/rascunho.md"], cwd=copy, check=True)
+    subprocess.run([*git, "add", "pyproject.toml", *FOLDERS, ":!*/rascunho.md", ":!*/.segredo"], cwd=copy, check=True)
     assert package_files(copy) == files
 
 
