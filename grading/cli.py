@@ -16,9 +16,11 @@ from .command import Command, run
 from .console import open_console, plain, seconds, show_progress, show_results
 from .course import GradebookError, base_option, course_option, lesson_names, open_course, without_password
 from .gradebook import GradebookWriter
+from .incoming import REFUSED
 from .kernels import KernelError, data_folders, kernel_environment
 from .ledger import CorrectionKeys
 from .machines import ThisMachine, open_cluster
+from .receiving import receive
 from .results import Settings
 from .sandbox import LEVELS, IsolationError
 from .source import prepare_source
@@ -28,6 +30,8 @@ DEFAULTS = Settings()
 OTHERS = {
     "status": ("grading.status:command", "o que foi corrigido e o que falta"),
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
+    "exportar": ("grading.lms:command", "as notas, para o Moodle, o Canvas ou uma planilha"),
+    "pacote-aluno": ("grading.package:command", "um zip do curso para os estudantes"),
 }
 """Os outros comandos: onde está cada um e o que faz."""
 
@@ -102,9 +106,28 @@ def grading_options(function):
 )
 @click.argument("licao", metavar="LIÇÃO")
 @click.option("--aluno", multiple=True, metavar="NOME", help="Só a entrega deste aluno; pode ser repetida.")
+@click.option(
+    "--zip",
+    "archive",
+    metavar="ARQUIVO",
+    help="Antes, põe em submitted/ as entregas deste zip: o que o Moodle ou o Canvas dão a quem baixa todas de uma "
+    "vez. Uma entrega que outra substitui é guardada em submitted/.anteriores.",
+)
+@click.option(
+    "--horario-do-zip",
+    "dated",
+    is_flag=True,
+    help="As datas dos arquivos do zip são as das entregas, no fuso horário deste computador; contam para o atraso.",
+)
 @grading_options
-def command(licao, curso, db, aluno, **options):
-    _correct(open_course(curso, db), licao, aluno, **options)
+def command(licao, curso, db, aluno, archive, dated, **options):
+    course = open_course(curso, db)
+    if dated and not archive:
+        raise click.ClickException("--horario-do-zip só vale com --zip.")
+    refused = _receive(course.coursedir, licao, archive, dated) if archive else []
+    _correct(course, licao, aluno, **options)
+    if refused:
+        click.echo(f"Do zip ficaram de fora, pelo motivo dito no começo: {plain(', '.join(refused))}.")
 
 
 @click.command(
@@ -124,6 +147,16 @@ def redo(aluno, licao, curso, db, **options):
         raise click.ClickException(f"Não há entregas de {plain(aluno)} em nenhuma lição.")
     for lesson in lessons:
         _correct(course, lesson, [aluno], again=True, **options)
+
+
+def _receive(coursedir, lesson, archive, dated):
+    """Põe no lugar as entregas de um zip; devolve os alunos que ficaram de fora."""
+    prepare_source(coursedir, lesson)  # uma lição que não existe não recebe entregas
+    try:
+        arrivals = receive(coursedir, lesson, archive, dated)
+    except GradebookError as error:
+        raise click.ClickException(str(error)) from error
+    return [arrival.student for arrival in arrivals if arrival.state == REFUSED]
 
 
 def _correct(course, lesson, students, again=False, **options):

@@ -1,14 +1,68 @@
-"""A nota final de cada aluno, com o peso de cada lição: o que ``nbgrader export`` grava neste curso."""
+"""A nota final de cada aluno, com o peso de cada lição: o que ``nbgrader export`` e ``corrigir exportar`` gravam."""
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
-from nbgrader.api import MissingEntry
+from nbgrader.api import MissingEntry, Student
 from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Float, TraitError, Unicode, validate
 
 SCALE = 10
 """A nota final vai de 0 a isto."""
+
+
+@dataclass(frozen=True)
+class Grades:
+    """As notas de um aluno.
+
+    Attributes:
+        student: o ``nbgrader.api.Student``.
+        marks: dicionário da lição para a fração dos pontos que ele ganhou, ou ``None`` se não entregou.
+        final: a nota final, de 0 a ``SCALE``; o que não foi entregue vale zero.
+        waiting: as lições em que algo espera a correção à mão.
+    """
+
+    student: Student
+    marks: dict[str, float | None]
+    final: float
+    waiting: list[str]
+
+
+def class_grades(gradebook, weights, lessons):
+    """As notas de todos os alunos da base.
+
+    Args:
+        gradebook: o ``nbgrader.api.Gradebook`` aberto.
+        weights: o peso de cada lição.
+        lessons: as lições que contam.
+
+    Returns:
+        Lista de ``Grades``, na ordem da base.
+    """
+    total = sum(weights[lesson] for lesson in lessons)
+    everyone = []
+    for student in gradebook.students:
+        found = {lesson: _mark(gradebook, lesson, student.id) for lesson in lessons}
+        marks = {lesson: grade for lesson, (grade, _) in found.items()}
+        final = sum(weights[lesson] * (grade or 0) for lesson, grade in marks.items()) / total if total else 0
+        waiting = [lesson for lesson, (_, is_waiting) in found.items() if is_waiting]
+        everyone.append(Grades(student, marks, SCALE * final, waiting))
+    return everyone
+
+
+def csv_rows(grades, lessons):
+    """As linhas da planilha do professor: a nota de cada lição (0 a 100), a final (0 a 10) e o que falta corrigir."""
+    yield ["aluno", *lessons, "nota final", "falta corrigir"]
+    for one in grades:
+        marks = (f"{100 * (mark or 0):.1f}" for mark in one.marks.values())
+        yield [harmless(one.student.id), *marks, f"{one.final:.2f}", ", ".join(one.waiting)]
+
+
+def write_csv(path, rows, encoding="utf-8-sig"):
+    """Grava um CSV; a codificação é a que tem a marca com que o Excel lê os acentos, a menos que se diga outra."""
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 class FinalGrade(ExportPlugin):
@@ -45,33 +99,23 @@ class FinalGrade(ExportPlugin):
             self.log.warning("Ainda não estão na base de notas, e por isso valem zero: %s", ", ".join(missing))
         lessons = [lesson for lesson in self.weights if not self.assignment or lesson in self.assignment]
         path = Path(self.to or "notas.csv")
-        with path.open("w", encoding="utf-8-sig", newline="") as file:  # com a marca, o Excel lê os acentos
-            writer = csv.writer(file)
-            writer.writerow(["aluno", *lessons, "nota final", "falta corrigir"])
-            for student in gradebook.students:
-                if not self.student or student.id in self.student:
-                    writer.writerow(self._row(gradebook, student.id, lessons))
+        grades = class_grades(gradebook, self.weights, lessons)
+        wanted = [one for one in grades if not self.student or one.student.id in self.student]
+        write_csv(path, csv_rows(wanted, lessons))
         self.log.info("Notas gravadas em %s", path)
-
-    def _row(self, gradebook, student, lessons):
-        marks = {lesson: _mark(gradebook, lesson, student) for lesson in lessons}
-        total = sum(self.weights[lesson] for lesson in lessons)
-        final = sum(self.weights[lesson] * grade for lesson, (grade, _) in marks.items()) / total if total else 0
-        waiting = ", ".join(lesson for lesson, (_, is_waiting) in marks.items() if is_waiting)
-        grades = (f"{100 * grade:.1f}" for grade, _ in marks.values())
-        return [_harmless(student), *grades, f"{SCALE * final:.2f}", waiting]
 
 
 def _mark(gradebook, lesson, student):
-    """Devolve ``(grade, is_waiting)``: a fração dos pontos que o aluno ganhou e se falta corrigir algo à mão."""
+    """Devolve ``(grade, is_waiting)``: a fração dos pontos que o aluno ganhou (``None`` se não entregou) e se
+    falta corrigir algo à mão."""
     try:
         submission = gradebook.find_submission(lesson, student)
     except MissingEntry:
-        return 0.0, False
+        return None, False
     points = max(0.0, submission.score - (submission.late_submission_penalty or 0))
     return (points / submission.max_score if submission.max_score else 0.0), submission.needs_manual_grade
 
 
-def _harmless(name):
+def harmless(name):
     """Um nome de pasta que a planilha não toma por uma fórmula."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
