@@ -28,6 +28,7 @@ DEFAULTS = Settings()
 
 OTHERS = {
     "status": ("grading.status:command", "o que foi corrigido e o que falta"),
+    "feedback": ("grading.feedback:command", "a página que cada aluno recebe"),
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
 }
 """Os outros comandos: onde está cada um e o que faz."""

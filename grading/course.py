@@ -33,6 +33,7 @@ class Course(NbGrader):
         self.folder = folder
         try:
             self.initialize([], root=str(folder))
+            self.coursedir.update_config(self.config)  # criado antes de o arquivo ser lido, só tem as opções dele
         except Exception as error:  # o arquivo de configuração é um programa do professor
             raise _config_error(folder, error) from error
 
