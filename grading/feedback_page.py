@@ -23,8 +23,8 @@ LONGEST = 3000
 WITH_TEACHER = "O professor vai olhar esta entrega com você."
 
 WHAT_TO_DO = (
-    "Abra o seu caderno desta lição no Jupyter, escolha Kernel → Restart Kernel and Run All Cells…, salve e entregue de "
-    "novo, com o nome {name}.ipynb. Se não der certo, leve o arquivo ao professor."
+    "Abra o seu caderno desta lição no Jupyter, escolha Kernel → Restart Kernel and Run All Cells…, salve e entregue "
+    "de novo, com o nome {name}.ipynb. Se não der certo, leve o arquivo ao professor."
 )
 
 OUR_FAULT = "A correção não chegou ao fim por um problema nosso, e não da sua entrega. Ela vai ser repetida."
@@ -47,9 +47,13 @@ WRITE_IT = (
     "exemplo e as dicas do enunciado mostram o primeiro passo."
 )
 
+ONLY_HERE = (
+    "Um teste que passa no seu caderno pode não passar aqui: a correção experimenta também casos que você não vê. O "
+    "enunciado fala de todos eles."
+)
+
 ADVICE = {
-    State.FAILED: "Comece pela entrada que a mensagem cita: execute a sua célula só com ela e compare. Se o teste do "
-    "caderno passa aí, o caso é um dos que só a correção experimenta; o enunciado fala dele.",
+    State.FAILED: "Execute a sua célula só com a entrada que a mensagem cita e compare o que sai com o que se espera.",
     State.PARTIAL: "Uma parte das conferências passou. Releia o enunciado à procura do caso que falta.",
     State.TIMEOUT: "Procure um laço que não termina (um while cuja condição nunca muda, por exemplo) ou uma conta "
     "repetida muitas vezes sem precisar. Experimente com uma entrada bem pequena.",
@@ -174,6 +178,7 @@ def make_page(lesson, student, sections, penalty=0.0, changed=False):
         total=_total(marks, penalty),
         praise=_praise(entries),
         index=entries,
+        reminder=ONLY_HERE if any(entry.advice == ADVICE[State.FAILED] for entry in entries) else "",
         sections=shown,
         several=len(sections) > 1,
         style=Markup(_style()),  # noqa: S704 — é deste pacote
@@ -194,7 +199,7 @@ def number(value):
 
 
 def _show(section, anchors):
-    """Devolve ``(aviso, o que fazer, exercícios)`` de um caderno; do que não foi executado, só o que o professor deu."""
+    """Devolve ``(aviso, o que fazer, exercícios)`` de um caderno; sem execução, só o que o professor deu."""
     result = section.result
     cells = {cell.grade_id: cell for cell in result.cells}
     entries = [
