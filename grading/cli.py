@@ -29,6 +29,7 @@ DEFAULTS = Settings()
 
 OTHERS = {
     "status": ("grading.status:command", "o que foi corrigido e o que falta"),
+    "feedback": ("grading.feedback:command", "a página que cada aluno recebe"),
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
     "exportar": ("grading.lms:command", "as notas, para o Moodle, o Canvas ou uma planilha"),
     "pacote-aluno": ("grading.package:command", "um zip do curso para os estudantes"),

@@ -23,8 +23,8 @@ def open_console():
 
 
 @contextmanager
-def show_progress(total):
-    """A barra, num terminal; fora dele, uma linha por entrega."""
+def show_progress(total, doing="corrigindo", line=None):
+    """A barra, num terminal; fora dele, uma linha por entrega, ou as que ``line`` fizer do que se dá a ``advance``."""
     console = open_console()
     if not console.is_terminal:
         count = 0
@@ -32,13 +32,13 @@ def show_progress(total):
         def advance(results):
             nonlocal count
             count += 1
-            for result in results:
-                click.echo(f"[{count}/{total}] {plain(result.student)}: {points(result)}, {_state(result)}")
+            for text in (line or _progress_lines)(results):
+                click.echo(f"[{count}/{total}] {text}")
 
         yield advance
         return
     columns = (
-        TextColumn("corrigindo"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("· faltam"),
@@ -47,6 +47,10 @@ def show_progress(total):
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda _: progress.advance(task)
+
+
+def _progress_lines(results):
+    return [f"{plain(result.student)}: {points(result)}, {_state(result)}" for result in results]
 
 
 def new_table(console, *columns):
