@@ -29,6 +29,7 @@ DEFAULTS = Settings()
 OTHERS = {
     "status": ("grading.status:command", "o que foi corrigido e o que falta"),
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
+    "relatorio": ("grading.report:command", "a turma inteira numa página, para você"),
 }
 """Os outros comandos: onde está cada um e o que faz."""
 
