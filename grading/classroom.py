@@ -20,7 +20,11 @@ from .similarity import Answer
 from .source import prepare_source
 from .status import CHANGED, GRADED, MISSING
 
+_FENCED = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+
+LEAST_OTHERS = 2
+"""Com um só outro exercício com nota, o resto da lição diz pouco de um aluno."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,15 @@ class Lesson:
         }
 
     def rest(self, exercise):
-        """Dicionário do aluno para a fração dos pontos dos outros exercícios; sem o que espera por uma pessoa."""
+        """Dicionário do aluno para a fração dos pontos dos outros exercícios, sem o que espera por uma pessoa.
+
+        Só os alunos com nota em ao menos ``LEAST_OTHERS`` deles.
+        """
         found = {}
         for student, marks in self.marks.items():
-            others = [mark for key, mark in marks.items() if key != exercise.key and not mark.waiting]
-            if points := sum(mark.points for mark in others):
-                found[student] = sum(mark.earned for mark in others) / points
+            others = [mark for key, mark in marks.items() if key != exercise.key and not mark.waiting and mark.points]
+            if len(others) >= LEAST_OTHERS:
+                found[student] = sum(mark.earned for mark in others) / sum(mark.points for mark in others)
         return found
 
     def title(self, notebook, cell):
@@ -148,8 +155,8 @@ def _read_source(lesson, source, solved):
     title = ""
     seen = set(lesson.titles.values())
     for cell in nbformat.reads(source.notebook, as_version=4).cells:
-        if cell.cell_type == "markdown" and not is_solution(cell) and (headings := _HEADING.findall(cell.source)):
-            title = headings[-1]
+        if cell.cell_type == "markdown" and not is_solution(cell):
+            title = next(reversed(_HEADING.findall(_FENCED.sub("", cell.source))), title)
         if not (is_grade(cell) or is_solution(cell) or is_task(cell)):
             continue
         grade_id = cell.metadata.nbgrader.grade_id
@@ -202,11 +209,7 @@ def read_answers(coursedir, lesson):
                 notebook = read_submission(path)
             except UnreadableError:
                 continue
-            answers += [
-                _answer(lesson, student, result, cell)
-                for cell in notebook.cells
-                if is_solution(cell)
-            ]
+            answers += [_answer(lesson, student, result, cell) for cell in notebook.cells if is_solution(cell)]
     return answers
 
 

@@ -1,7 +1,8 @@
-"""As figuras do relatório da turma: SVG dentro da página, legíveis sem cor, cada uma com os seus números em palavras."""
+"""As figuras do relatório da turma: SVG dentro da página, legíveis sem cor, cada uma com os números em palavras."""
 
 import base64
 import io
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from .statistics import summarize
 BLUE, YELLOW, RED = "#1f4e79", "#e9c46a", "#d1495b"
 BINS = 10
 STYLE = {"svg.hashsalt": "corrigir", "svg.fonttype": "path", "hatch.linewidth": 0.7}
-LONGEST_LABEL = 34
+LABEL_WIDTH = 34
+"""Letras numa linha do nome de uma barra; ele tem no máximo duas linhas."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Picture:
 
 
 def decimal(value, places=1):
-    """Um número com vírgula: ``decimal(0.5)`` é ``"0,5"``."""
-    return f"{value:.{places}f}".replace(".", ",")
+    """Um número com vírgula: ``decimal(-0.5)`` é ``"−0,5"``."""
+    return f"{value:z.{places}f}".replace(".", ",").replace("-", "−")
 
 
 def percent(share, places=0):
@@ -53,11 +55,13 @@ def plot_grades(settled, waiting, scale, name):
     total = full + hatched
     figure, axis = _new_figure(2.9)
     bars = {"width": 0.92 * scale / BINS, "align": "edge", "edgecolor": "black", "linewidth": 0.6}
-    axis.bar(edges[:-1], full, color=BLUE, label="definitiva", **bars)
-    axis.bar(edges[:-1], hatched, bottom=full, color=YELLOW, hatch="///", label="espera a correção à mão", **bars)
+    if len(settled):
+        axis.bar(edges[:-1], full, color=BLUE, label="definitiva", **bars)
+    if len(waiting):
+        axis.bar(edges[:-1], hatched, bottom=full, color=YELLOW, hatch="///", label="espera a correção à mão", **bars)
     for left, count in zip(edges, total, strict=False):
         if count:
-            axis.annotate(str(count), (left + 0.46 * scale / BINS, count), xytext=(0, 2), **_ABOVE)
+            axis.annotate(str(count), (left + 0.46 * scale / BINS, count), xytext=(0, 3), **_ABOVE)
     summary = summarize([*settled, *waiting])
     axis.axvline(summary.median, color=RED, linestyle="--", linewidth=1.6)
     top = total.max() * 1.3
@@ -152,7 +156,13 @@ def plot_times(times):
     return _picture(figure, f"Tempo de correção de cada entrega. {'; '.join(described)}.")
 
 
-_ABOVE = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 9}
+_ABOVE = {
+    "textcoords": "offset points",
+    "ha": "center",
+    "va": "bottom",
+    "fontsize": 9,
+    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1},
+}
 
 
 def _new_figure(height):
@@ -163,7 +173,7 @@ def _new_figure(height):
 
 
 def _short(name):
-    return name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
+    return textwrap.fill(name, LABEL_WIDTH, max_lines=2, placeholder="…")
 
 
 def _picture(figure, alt):

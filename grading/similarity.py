@@ -133,22 +133,23 @@ def _marks(text, is_code):
 
 def _winnow(grams):
     """De cada janela, o menor número; entre iguais, o mais à direita."""
-    if len(grams) <= WINDOW:
-        return [min(grams)] if grams else []
-    chosen = {
-        min(range(start, start + WINDOW), key=lambda index: (grams[index][0], -index))
-        for start in range(len(grams) - WINDOW + 1)
-    }
-    return [grams[index] for index in sorted(chosen)]
+    keys = [(number << 32) - index for index, (number, _, _) in enumerate(grams)]
+    chosen = {min(keys[start : start + WINDOW]) for start in range(max(1, len(keys) - WINDOW + 1))} if keys else ()
+    return [grams[-key % (1 << 32)] for key in sorted(chosen, key=lambda key: -key % (1 << 32))]
 
 
 def _grams(text, is_code):
     """Um ``(number, start, end)`` para cada trecho de símbolos seguidos, com o lugar dele no texto."""
     symbols = _code_symbols(text) if is_code else [(m[0].casefold(), m.start(), m.end()) for m in _WORD.finditer(text)]
     size = GRAM if is_code else WORDS
+    words = [symbol for symbol, _, _ in symbols]
     return [
-        (zlib.crc32(" ".join(symbol for symbol, _, _ in gram).encode(errors="replace")), gram[0][1], gram[-1][2])
-        for gram in (symbols[start : start + size] for start in range(len(symbols) - size + 1))
+        (
+            zlib.crc32(" ".join(words[start : start + size]).encode(errors="replace")),
+            symbols[start][1],
+            symbols[start + size - 1][2],
+        )
+        for start in range(len(symbols) - size + 1)
     ]
 
 

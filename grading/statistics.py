@@ -24,15 +24,17 @@ READINGS = (
     (0.40, "separa muito bem quem sabe de quem não sabe"),
     (0.30, "separa bem"),
     (0.20, "separa pouco; vale melhorar"),
-    (0.0, "quase não separa; vale rever o enunciado e o teste"),
+    (-0.05, "quase não separa; vale rever o enunciado e o teste"),
     (-1.0, "separa ao contrário: quem vai bem no resto vai pior aqui; confira o teste"),
 )
-"""Os cortes de Ebel e Frisbie (1991), do maior para o menor; o último, dos índices negativos."""
+"""Os cortes de Ebel e Frisbie (1991), do maior para o menor; um negativo junto do zero é só acaso."""
 
 EASY, HARD = 0.9, 0.1
+"""De tão fácil ou tão difícil, um exercício não tem como separar: quase todos têm a mesma nota."""
 
 _NUMBER = re.compile(r"(?<!\w)[-−+]?(?:0x[0-9a-fA-F]+|\d+(?:[.,]\d+)*(?:e[-+]?\d+)?)")
-_NUMBERS = re.compile(r"#(?:[\s,;]+#)+")
+_REPEATED = re.compile(r"(?<![^\s\[({])([^\s,;]{1,40}(?: [^\s,;]{1,40})?)(?:[,;]\s*\1)+")
+_LONGEST = 1000  # caracteres; o que vem depois não faz de uma mensagem outro erro
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ def read_discrimination(index, success):
     """
     if index is None:
         return "não calculado"
-    if index >= 0 and index < READINGS[2][0] and not HARD < success < EASY:
-        return "quase todos acertaram, e por isso não separa" if success >= EASY else "quase ninguém acertou"
+    if abs(index) < READINGS[2][0] and not HARD < success < EASY:
+        return f"não separa, porque quase {'todos acertaram' if success >= EASY else 'ninguém acertou'}"
     return next(reading for cut, reading in READINGS if round(index, 2) >= cut)
 
 
@@ -140,8 +142,8 @@ def common_mistakes(sentences):
 
 
 def without_numbers(sentence):
-    """A frase com ``#`` no lugar de cada número, e de cada sequência deles: o que a faz ser o mesmo erro."""
-    return _NUMBERS.sub("#", _NUMBER.sub("#", " ".join(sentence.split())))
+    """A frase com ``#`` no lugar de cada número, e uma vez só o que então se repete: o que a faz ser o mesmo erro."""
+    return _REPEATED.sub(r"\1", _NUMBER.sub("#", " ".join(sentence[:_LONGEST].split())))
 
 
 def weighted_final(grades, weights):
