@@ -209,10 +209,10 @@ def _within(pieces):
     """Os pedaços de uma resposta até o tamanho que se mostra."""
     kept, room = [], LONGEST_CODE
     for text, is_shared in pieces:
-        if room <= 0:
-            return [*kept, ("…", False)]
         kept.append((text[:room], is_shared))
         room -= len(text)
+        if room < 0:
+            return [*kept, ("…", False)]
     return kept
 
 
