@@ -230,9 +230,12 @@ def test_only_the_owner_reads_it_and_it_is_made_again(course, page, make):
     assert not list(course.glob(".relatorio-*"))
 
 
-def test_git_does_not_keep_it():
-    process = subprocess.run(["git", "check-ignore", "relatorio.html", "relatorio-2.html"], cwd=ROOT, check=False)
-    assert process.returncode == 0
+def test_git_ignores_reports_and_not_the_template():
+    names = ["relatorio.html", "relatorio-2026.html", "grading/modelos/relatorio.html"]
+    process = subprocess.run(
+        ["git", "check-ignore", "--no-index", *names], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert process.stdout.split() == names[:2]
 
 
 def test_another_file_is_not_overwritten(course, tmp_path, make):
