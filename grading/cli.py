@@ -33,6 +33,7 @@ OTHERS = {
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
     "exportar": ("grading.lms:command", "as notas, para o Moodle, o Canvas ou uma planilha"),
     "pacote-aluno": ("grading.package:command", "um zip do curso para os estudantes"),
+    "relatorio": ("grading.report:command", "a turma inteira numa página, para você"),
 }
 """Os outros comandos: onde está cada um e o que faz."""
 
