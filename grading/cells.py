@@ -2,8 +2,11 @@
 
 import ast
 import builtins
+import dis
 import random
 import symtable
+import warnings
+from types import CodeType
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
@@ -103,37 +106,87 @@ def skippable(notebook, reference):
     """As demonstrações da aula que a correção não precisa executar.
 
     Uma célula com a etiqueta ``DEMONSTRATION``, que o estudante não mudou e da qual nenhuma das que serão executadas
-    depois usa um nome. Na dúvida (uma célula que não se consegue ler, por exemplo), tudo é executado.
+    depois lê um nome. Os nomes que ela importa não contam: as importações são executadas assim mesmo. Na dúvida (uma
+    célula que não se consegue ler, por exemplo), tudo é executado.
 
     Args:
         notebook: o caderno reconstruído.
         reference: o da fonte.
 
     Returns:
-        O conjunto dos ids delas.
+        Dicionário do id de cada uma para as importações dela, um texto que pode ser vazio.
     """
     texts = {cell.id: cell.source for cell in reference.cells if DEMONSTRATION in cell.metadata.get("tags", ())}
-    used, skipped = set(), set()
-    for cell in reversed(notebook.cells):
-        if cell.cell_type != "code":
-            continue
-        try:
-            symbols = _symbols(cell.source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return set()
-        if texts.get(cell.id) == cell.source and not used & set(_names(cell.source)):
-            skipped.add(cell.id)
+    cells = [(cell, texts.get(cell.id) == cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    try:
+        with warnings.catch_warnings(action="ignore"):  # o que o Python acha do código do estudante
+            reads = [_names_read(cell.source) for cell, _ in cells]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    # Uma função pode ser chamada bem depois de definida.
+    used = set().union(*(late for (_, demonstration), (_, late) in zip(cells, reads, strict=True) if not demonstration))
+    skipped = {}
+    for (cell, demonstration), (read, _) in reversed(list(zip(cells, reads, strict=True))):
+        imports, rest = _split_imports(cell.source) if demonstration else ("", "")
+        if demonstration and not used & set(_names(rest)):
+            skipped[cell.id] = imports
         else:
-            used |= symbols
+            used |= read
     return skipped
 
 
-def _symbols(source):
-    """Todos os nomes que aparecem num texto, e os textos que poderiam ser um."""
+def _names_read(source):
+    """O que um texto lê de outras células.
+
+    Uma célula para na primeira exceção: o que uma instrução lê e uma anterior definiu nunca vem de outra célula.
+
+    Returns:
+        ``(read, late)``: os nomes que o texto lê sem os ter definido antes, com as palavras dos textos que há nele, que
+        podem ser nomes; e, desses, os que só as funções dele leem.
+    """
     tree = ast.parse(TransformerManager().transform_cell(source))
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    found, late, own = set(), set(), set()
+    for statement in tree.body:
+        code = compile(ast.Module([statement], []), "<leitura>", "exec")
+        found |= _globals_read(code) - own
+        late = late.union(*map(_globals_read, _inner(code))) - own
+        own |= _certainly_defined(statement)
     texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return found.union(*(text.split() for text in texts))
+    return found.union(*(text.split() for text in texts)), late
+
+
+_READING = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_NAME", "DELETE_GLOBAL")
+
+
+def _globals_read(code):
+    """Os nomes globais que um código lê ou apaga, também dentro das funções e classes dele."""
+    found = {one.argval for one in dis.get_instructions(code) if one.opname.startswith(_READING)}
+    return found.union(*map(_globals_read, _inner(code)))
+
+
+def _inner(code):
+    return (constant for constant in code.co_consts if isinstance(constant, CodeType))
+
+
+def _certainly_defined(statement):
+    """Os nomes que estão definidos se uma instrução chega ao fim; na dúvida, nenhum."""
+    match statement:
+        case ast.Assign():
+            nodes = (node for target in statement.targets for node in ast.walk(target))
+            return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        case ast.Import() | ast.ImportFrom():
+            return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {statement.name}
+    return set()
+
+
+def _split_imports(source):
+    """As importações do nível mais alto de um texto, e o resto dele."""
+    body = ast.parse(TransformerManager().transform_cell(source)).body
+    imports = [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    rest = [node for node in body if node not in imports]
+    return tuple(ast.unparse(ast.Module(nodes, [])) for nodes in (imports, rest))
 
 
 def _parse(source, name):
