@@ -4,6 +4,7 @@ import ast
 import builtins
 import dis
 import random
+import re
 import symtable
 import warnings
 from types import CodeType
@@ -117,10 +118,11 @@ def skippable(notebook, reference):
         Dicionário do id de cada uma para as importações dela, um texto que pode ser vazio.
     """
     texts = {cell.id: cell.source for cell in reference.cells if DEMONSTRATION in cell.metadata.get("tags", ())}
+    ours = {cell.source for cell in reference.cells}
     cells = [(cell, texts.get(cell.id) == cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     try:
         with warnings.catch_warnings(action="ignore"):  # o que o Python acha do código do estudante
-            reads = [_names_read(cell.source) for cell, _ in cells]
+            reads = [_names_read(cell.source, cell.source in ours) for cell, _ in cells]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     # Uma função pode ser chamada bem depois de definida.
@@ -135,10 +137,14 @@ def skippable(notebook, reference):
     return skipped
 
 
-def _names_read(source):
+def _names_read(source, ours):
     """O que um texto lê de outras células.
 
     Uma célula para na primeira exceção: o que uma instrução lê e uma anterior definiu nunca vem de outra célula.
+
+    Args:
+        source: o texto.
+        ours: se é do professor; num texto assim, uma palavra entre aspas só é um nome se algo a procura como tal.
 
     Returns:
         ``(read, late)``: os nomes que o texto lê sem os ter definido antes, com as palavras dos textos que há nele, que
@@ -151,8 +157,25 @@ def _names_read(source):
         found |= _globals_read(code) - own
         late = late.union(*map(_globals_read, _inner(code))) - own
         own |= _certainly_defined(statement)
-    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return found.union(*(text.split() for text in texts)), late
+    if not ours or any(map(_looks_by_text, ast.walk(tree))):
+        texts = [one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        found.update(re.findall(r"\w+", " ".join(texts)))
+    return found, late
+
+
+_BY_TEXT = {"globals", "locals", "vars", "eval", "exec", "get_ipython", "getattr", "modules", "__dict__", "__globals__"}
+
+
+def _looks_by_text(node):
+    """Se um pedaço de código procura um nome dado por um texto."""
+    match node:
+        case ast.Name(id=name):
+            return name in _BY_TEXT
+        case ast.Call(func=ast.Attribute(attr="eval" | "query")):  # do pandas; o model.eval() não recebe nada
+            return bool(node.args or node.keywords)
+        case ast.Attribute(attr=name):
+            return name in _BY_TEXT - {"eval"}
+    return False
 
 
 _READING = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_NAME", "DELETE_GLOBAL")

@@ -152,6 +152,27 @@ def test_a_function_from_before_may_use_a_demonstration_when_it_is_called():
     assert skipped_when("f()", before="def f(total):\n    return total") == {"demo"}
 
 
+@pytest.mark.parametrize(
+    ("after", "teacher", "student"),
+    [
+        ("print('o total')", {"demo"}, set()),
+        ("globals()['total']", set(), set()),
+        ("get_ipython().user_ns['total']", set(), set()),
+        ("df.query('n > @total')", set(), set()),
+        ("df.eval(expr='total + 1')", set(), set()),
+        ("eval('total')", set(), set()),
+        ("f.__globals__['total']", set(), set()),
+        ("model.eval()\nprint('total')", {"demo"}, set()),
+        ("%time total", set(), set()),
+    ],
+)
+def test_a_word_in_quotes_is_a_name_if_something_may_look_for_it(after, teacher, student):
+    assert skipped_when(after) == teacher
+    demo = lecture("demo", "total = 1", DEMONSTRATION)
+    reference = nbformat.v4.new_notebook(cells=[demo, lecture("depois", "pass")])
+    assert skippable(nbformat.v4.new_notebook(cells=[demo, lecture("depois", after)]), reference).keys() == student
+
+
 def test_a_demonstration_the_student_changed_is_executed():
     reference = nbformat.v4.new_notebook(cells=[lecture("demo", "total = 1", DEMONSTRATION)])
     notebook = nbformat.v4.new_notebook(cells=[lecture("demo", "total = 2", DEMONSTRATION), lecture("a", "print(1)")])
