@@ -33,6 +33,7 @@ from rich.progress import Progress
 from rich.table import Table
 from turma import make_class, problems
 
+from grading.cli import DEFAULTS
 from grading.command import Command
 from grading.command import run as run_command
 from grading.ledger import read_results
@@ -177,7 +178,7 @@ def fit_line(points):
     return {"fixo": float(intercept), "por_entrega": float(slope), "desvio": float(deviation.max())}
 
 
-def whole_class(students, lessons, seed, processes, progress, console):
+def whole_class(students, lessons, seed, processes, limits, progress, console):
     """Uma turma inteira, lição por lição; devolve o que vai para o JSON, que é gravado a cada lição."""
     task, rows = progress.add_task("turma", total=students * len(lessons)), []
     contents = {"turma": rows, "alunos": students, "semente": seed, "processos": processes}
@@ -186,7 +187,7 @@ def whole_class(students, lessons, seed, processes, progress, console):
         write_course(folder, lessons)
         expected = make_class(folder, lessons, students, seed)
         for lesson in lessons:
-            seconds, peaks = watched(folder, lesson, "--processos", str(processes))
+            seconds, peaks = watched(folder, lesson, "--processos", str(processes), *limits)
             rows.append(lesson_row(folder, lesson, expected) | {"segundos": seconds, "picos": peaks})
             console.print(
                 f"{lesson}: {decimal(seconds, 1)} s; {'; '.join(rows[-1]['surpresas']) or 'como se esperava'}"
@@ -264,13 +265,27 @@ def new_table(title, *columns):
 @click.option("--turma", "class_size", default=60, metavar="N", help="Alunos da turma.  [padrão: 60]")
 @click.option("--licao", "lessons", multiple=True, metavar="LIÇÃO", help="Lições da turma.  [padrão: todas]")
 @click.option("--semente", "seed", default=123, metavar="N", help="A semente da turma.  [padrão: 123]")
-def command(parts, processes, students, rounds, sizes, class_size, lessons, seed):
+@click.option(
+    "--folga",
+    "slack",
+    default=1.0,
+    metavar="X",
+    help="Na turma, quantas vezes o tempo que corrigir dá a uma entrega: numa máquina ocupada, um relógio de parede "
+    "reprovaria respostas certas.  [padrão: 1]",
+)
+def command(parts, processes, students, rounds, sizes, class_size, lessons, seed, slack):
+    limits = [
+        "--tempo-celula",
+        str(DEFAULTS.cell_seconds * slack),
+        "--tempo-total",
+        str(DEFAULTS.total_seconds * slack),
+    ]
     console = Console(width=None if sys.stdout.isatty() else 200)
     measures = {
         "comparacao": lambda progress: compare(students, rounds, processes, progress, console),
         "escala": lambda progress: scale(sizes, processes, progress, console),
         "turma": lambda progress: whole_class(
-            class_size, lessons or course_lessons(), seed, processes, progress, console
+            class_size, lessons or course_lessons(), seed, processes, limits, progress, console
         ),
     }
     with Progress(console=console, transient=True) as progress:

@@ -163,13 +163,24 @@ def _names_read(source, ours):
     return found, late
 
 
-_BY_TEXT = {"globals", "locals", "vars", "eval", "exec", "get_ipython", "getattr", "modules", "__dict__", "__globals__"}
+_BY_TEXT = {
+    "globals",
+    "locals",
+    "vars",
+    "eval",
+    "exec",
+    "get_ipython",
+    "getattr",
+    "__dict__",
+    "__globals__",
+    "__main__",
+}
 
 
 def _looks_by_text(node):
     """Se um pedaço de código procura um nome dado por um texto."""
     match node:
-        case ast.Name(id=name):
+        case ast.Name(id=name) | ast.Constant(value=str(name)) | ast.alias(name=name):
             return name in _BY_TEXT
         case ast.Call(func=ast.Attribute(attr="eval" | "query")):  # do pandas; o model.eval() não recebe nada
             return bool(node.args or node.keywords)

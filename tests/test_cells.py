@@ -162,7 +162,10 @@ def test_a_function_from_before_may_use_a_demonstration_when_it_is_called():
         ("df.eval(expr='total + 1')", set(), set()),
         ("eval('total')", set(), set()),
         ("f.__globals__['total']", set(), set()),
-        ("model.eval()\nprint('total')", {"demo"}, set()),
+        ("vars(sys.modules['__main__'])['total']", set(), set()),
+        ("from operator import attrgetter\nimport __main__\nattrgetter('total')(__main__)", set(), set()),
+        ("import sys\nattrgetter('total')(sys.modules['__main__'])", set(), set()),
+        ("model.eval()\nlist(model.modules())\nprint('total')", {"demo"}, set()),
         ("%time total", set(), set()),
     ],
 )
