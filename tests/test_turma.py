@@ -20,6 +20,7 @@ from .conftest import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import turma
+from correcao import fit_line, lesson_row
 from respostas import SAMPLE, Lesson, write_course
 from turma import BLANK, BROKEN, MUTANT, OTHERWISE, PERFECT, Expected, make_class, problems, read_class, student_names
 
@@ -184,9 +185,30 @@ def test_everyone_in_a_class_gets_what_they_deserve(course):
         command = [sys.executable, "-m", "grading", lesson]
         process = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stderr
-    results = [read_results(course / "autograded" / one.student / one.lesson)[1] for one in expected]
-    surprises = {one: found for one, ours in zip(expected, results, strict=True) if (found := problems(one, ours))}
-    assert surprises == {}
+    for lesson in (SAMPLE, REAL):
+        row = lesson_row(course, lesson, expected)
+        assert row["surpresas"] == []
+        assert row["entregas"] == {"passou": 5, "ilegível": 1}
+        assert row["celulas"]["não passou"] >= 4
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-        for one, (result,) in zip(expected, results, strict=True):
+        for one in expected:
+            [result] = read_results(course / "autograded" / one.student / one.lesson)[1]
             assert gradebook.find_submission(one.lesson, one.student).score == result.earned
+
+
+# --- a medida
+
+
+def test_what_went_wrong_in_a_lesson_is_counted_and_named(course):
+    expected = make_class(course, [SAMPLE], 2, shares={MUTANT: 1})
+    row = lesson_row(course, SAMPLE, expected)
+    assert row["entregas"] == {}
+    assert [surprise.partition(" (")[0] for surprise in row["surpresas"]] == [one.student for one in expected]
+    assert all("esperava uma correção; há 0" in surprise for surprise in row["surpresas"])
+
+
+def test_the_line_of_a_cost_that_grows_with_the_class_is_found():
+    line = fit_line([(10, 12.0), (100, 57.0), (400, 207.0)])
+    assert (line["fixo"], line["por_entrega"]) == pytest.approx((7, 0.5))
+    assert line["desvio"] < 1e-6
+    assert fit_line([(10, 12.0), (100, 57.0), (400, 800.0)])["desvio"] > 0.1
