@@ -8,6 +8,7 @@ import re
 import symtable
 import warnings
 from types import CodeType
+from typing import NamedTuple
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
@@ -122,45 +123,50 @@ def skippable(notebook, reference):
     cells = [(cell, texts.get(cell.id) == cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     try:
         with warnings.catch_warnings(action="ignore"):  # o que o Python acha do código do estudante
-            reads = [_names_read(cell.source, cell.source in ours) for cell, _ in cells]
+            readings = [_read(cell.source) for cell, _ in cells]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
+    anywhere = any(one.looks for (cell, _), one in zip(cells, readings, strict=True) if cell.source not in ours)
     # Uma função pode ser chamada bem depois de definida.
-    used = set().union(*(late for (_, demonstration), (_, late) in zip(cells, reads, strict=True) if not demonstration))
+    used = set().union(*(one.late for (_, demo), one in zip(cells, readings, strict=True) if not demo))
     skipped = {}
-    for (cell, demonstration), (read, _) in reversed(list(zip(cells, reads, strict=True))):
-        imports, rest = _split_imports(cell.source) if demonstration else ("", "")
-        if demonstration and not used & set(_names(rest)):
+    for (cell, demo), reading in reversed(list(zip(cells, readings, strict=True))):
+        imports, rest = _split_imports(cell.source) if demo else ("", "")
+        if demo and not used & set(_names(rest)):
             skipped[cell.id] = imports
         else:
-            used |= read
+            used |= reading.names | (reading.words if anywhere or reading.looks else set())
     return skipped
 
 
-def _names_read(source, ours):
+class _Reading(NamedTuple):
     """O que um texto lê de outras células.
 
-    Uma célula para na primeira exceção: o que uma instrução lê e uma anterior definiu nunca vem de outra célula.
-
-    Args:
-        source: o texto.
-        ours: se é do professor; num texto assim, uma palavra entre aspas só é um nome se algo a procura como tal.
-
-    Returns:
-        ``(read, late)``: os nomes que o texto lê sem os ter definido antes, com as palavras dos textos que há nele, que
-        podem ser nomes; e, desses, os que só as funções dele leem.
+    Attributes:
+        names: os nomes que lê sem os ter definido antes.
+        late: desses, os que só as funções dele leem.
+        words: as palavras entre aspas, que podem ser nomes.
+        looks: se nele algo procura um nome dado por um texto.
     """
+
+    names: set
+    late: set
+    words: set
+    looks: bool
+
+
+def _read(source):
+    """Lê um texto. Uma célula para na primeira exceção: o que uma instrução define as seguintes não leem de outra."""
     tree = ast.parse(TransformerManager().transform_cell(source))
-    found, late, own = set(), set(), set()
+    names, late, own = set(), set(), set()
     for statement in tree.body:
         code = compile(ast.Module([statement], []), "<leitura>", "exec")
-        found |= _globals_read(code) - own
+        names |= _globals_read(code) - own
         late = late.union(*map(_globals_read, _inner(code))) - own
         own |= _certainly_defined(statement)
-    if not ours or any(map(_looks_by_text, ast.walk(tree))):
-        texts = [one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-        found.update(re.findall(r"\w+", " ".join(texts)))
-    return found, late
+    nodes = list(ast.walk(tree))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return _Reading(names, late, set(re.findall(r"\w+", " ".join(texts))), any(map(_looks_by_text, nodes)))
 
 
 _BY_TEXT = {
