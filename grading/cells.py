@@ -2,8 +2,13 @@
 
 import ast
 import builtins
+import dis
 import random
+import re
 import symtable
+import warnings
+from types import CodeType
+from typing import NamedTuple
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
@@ -103,37 +108,125 @@ def skippable(notebook, reference):
     """As demonstrações da aula que a correção não precisa executar.
 
     Uma célula com a etiqueta ``DEMONSTRATION``, que o estudante não mudou e da qual nenhuma das que serão executadas
-    depois usa um nome. Na dúvida (uma célula que não se consegue ler, por exemplo), tudo é executado.
+    depois lê um nome. Os nomes que ela importa não contam: as importações são executadas assim mesmo. Na dúvida (uma
+    célula que não se consegue ler, por exemplo), tudo é executado.
 
     Args:
         notebook: o caderno reconstruído.
         reference: o da fonte.
 
     Returns:
-        O conjunto dos ids delas.
+        Dicionário do id de cada uma para as importações dela, um texto que pode ser vazio.
     """
     texts = {cell.id: cell.source for cell in reference.cells if DEMONSTRATION in cell.metadata.get("tags", ())}
-    used, skipped = set(), set()
-    for cell in reversed(notebook.cells):
-        if cell.cell_type != "code":
-            continue
-        try:
-            symbols = _symbols(cell.source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return set()
-        if texts.get(cell.id) == cell.source and not used & set(_names(cell.source)):
-            skipped.add(cell.id)
+    ours = {cell.source for cell in reference.cells}
+    cells = [(cell, texts.get(cell.id) == cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    try:
+        with warnings.catch_warnings(action="ignore"):  # o que o Python acha do código do estudante
+            readings = [_read(cell.source) for cell, _ in cells]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    anywhere = any(one.looks for (cell, _), one in zip(cells, readings, strict=True) if cell.source not in ours)
+    # Uma função pode ser chamada bem depois de definida.
+    used = set().union(*(one.late for (_, demo), one in zip(cells, readings, strict=True) if not demo))
+    skipped = {}
+    for (cell, demo), reading in reversed(list(zip(cells, readings, strict=True))):
+        imports, rest = _split_imports(cell.source) if demo else ("", "")
+        if demo and not used & set(_names(rest)):
+            skipped[cell.id] = imports
         else:
-            used |= symbols
+            used |= reading.names | (reading.words if anywhere or reading.looks else set())
     return skipped
 
 
-def _symbols(source):
-    """Todos os nomes que aparecem num texto, e os textos que poderiam ser um."""
+class _Reading(NamedTuple):
+    """O que um texto lê de outras células.
+
+    Attributes:
+        names: os nomes que lê sem os ter definido antes.
+        late: desses, os que só as funções dele leem.
+        words: as palavras entre aspas, que podem ser nomes.
+        looks: se nele algo procura um nome dado por um texto.
+    """
+
+    names: set
+    late: set
+    words: set
+    looks: bool
+
+
+def _read(source):
+    """Lê um texto. Uma célula para na primeira exceção: o que uma instrução define as seguintes não leem de outra."""
     tree = ast.parse(TransformerManager().transform_cell(source))
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return found.union(*(text.split() for text in texts))
+    names, late, own = set(), set(), set()
+    for statement in tree.body:
+        code = compile(ast.Module([statement], []), "<leitura>", "exec")
+        names |= _globals_read(code) - own
+        late = late.union(*map(_globals_read, _inner(code))) - own
+        own |= _certainly_defined(statement)
+    nodes = list(ast.walk(tree))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return _Reading(names, late, set(re.findall(r"\w+", " ".join(texts))), any(map(_looks_by_text, nodes)))
+
+
+_BY_TEXT = {
+    "globals",
+    "locals",
+    "vars",
+    "eval",
+    "exec",
+    "get_ipython",
+    "getattr",
+    "__dict__",
+    "__globals__",
+    "__main__",
+}
+
+
+def _looks_by_text(node):
+    """Se um pedaço de código procura um nome dado por um texto."""
+    match node:
+        case ast.Name(id=name) | ast.Constant(value=str(name)) | ast.alias(name=name):
+            return name in _BY_TEXT
+        case ast.Call(func=ast.Attribute(attr="eval" | "query")):  # do pandas; o model.eval() não recebe nada
+            return bool(node.args or node.keywords)
+        case ast.Attribute(attr=name):
+            return name in _BY_TEXT - {"eval"}
+    return False
+
+
+_READING = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_NAME", "DELETE_GLOBAL")
+
+
+def _globals_read(code):
+    """Os nomes globais que um código lê ou apaga, também dentro das funções e classes dele."""
+    found = {one.argval for one in dis.get_instructions(code) if one.opname.startswith(_READING)}
+    return found.union(*map(_globals_read, _inner(code)))
+
+
+def _inner(code):
+    return (constant for constant in code.co_consts if isinstance(constant, CodeType))
+
+
+def _certainly_defined(statement):
+    """Os nomes que estão definidos se uma instrução chega ao fim; na dúvida, nenhum."""
+    match statement:
+        case ast.Assign():
+            nodes = (node for target in statement.targets for node in ast.walk(target))
+            return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        case ast.Import() | ast.ImportFrom():
+            return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {statement.name}
+    return set()
+
+
+def _split_imports(source):
+    """As importações do nível mais alto de um texto, e o resto dele."""
+    body = ast.parse(TransformerManager().transform_cell(source)).body
+    imports = [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    rest = [node for node in body if node not in imports]
+    return tuple(ast.unparse(ast.Module(nodes, [])) for nodes in (imports, rest))
 
 
 def _parse(source, name):

@@ -141,20 +141,21 @@ class _Run:
 
     def _run(self, cell):
         seconds = self._seconds()
-        if seconds <= 0 or not cell.source.strip():
-            return
+        source = self._skipped.get(cell.id, cell.source)
         if cell.id in self._skipped:
             cell.outputs = [new_output("stream", name="stdout", text=SKIPPED)]
+        if seconds <= 0 or not source.strip():
             return
         kernel = self._ready_kernel()
-        execution = kernel.execute(cell.source, seconds)
-        cell.outputs = execution.outputs
+        execution = kernel.execute(source, seconds)
+        if cell.id not in self._skipped:
+            cell.outputs = execution.outputs
         self._watch(cell)
         if execution.state != State.PASSED:
             sentence = self._sentence(execution.state, seconds)
             cell.outputs.append(new_output("error", ename=execution.state.name, evalue=sentence, traceback=[sentence]))
         if kernel.alive:
-            self._done.append(cell)
+            self._done.append(source)
         else:
             self._close()
 
@@ -227,10 +228,10 @@ class _Run:
         """O kernel em uso ou, se o anterior caiu, um novo em que as células já executadas são repetidas."""
         while self._kernel is None:
             self._kernel = Kernel(self._settings, self._folder, _pool(self._settings)).__enter__()
-            for cell in list(self._done):
-                self._kernel.execute(cell.source, max(1.0, self._seconds()))
+            for source in list(self._done):
+                self._kernel.execute(source, max(1.0, self._seconds()))
                 if not self._kernel.alive:  # caiu ao ser repetida: fica de fora da próxima vez
-                    self._done.remove(cell)
+                    self._done.remove(source)
                     self._close()
                     break
         return self._kernel

@@ -8,6 +8,7 @@ executadas, e por isso experimentar centenas delas leva minutos, e não horas.
 import io
 import json
 import os
+import runpy
 import select
 import shutil
 import signal
@@ -67,6 +68,11 @@ class Exercise:
 
     right: str
     wrong: tuple
+
+
+def load(lesson):
+    """Lê ``tests/mutantes/LIÇÃO.py``: ``EXERCISES`` e ``SURVIVORS``."""
+    return runpy.run_path(str(Path(__file__).parent / "mutantes" / f"{lesson}.py"))
 
 
 def exercises(notebook):

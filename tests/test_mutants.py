@@ -1,15 +1,14 @@
 """As células de teste das lições: reprovam as soluções erradas, com a mensagem de cada erro, e aprovam as certas."""
 
 import os
-import runpy
 
 import nbformat
 import pytest
 
 from . import example_lesson
-from .conftest import LESSONS, ROOT
+from .conftest import LESSONS
 from .mechanical_mutants import mechanical_mutants
-from .mutants import Exercise, Wrong, exercises, try_solutions
+from .mutants import Exercise, Wrong, exercises, load, try_solutions
 
 KILLED = 0.85
 
@@ -18,11 +17,6 @@ KILLED = 0.85
 def _fork():
     if not hasattr(os, "fork"):
         pytest.skip("este sistema não tem os.fork; as soluções são experimentadas onde ele existe")
-
-
-def load(lesson):
-    """Lê ``tests/mutantes/LIÇÃO.py``: ``EXERCISES`` e ``SURVIVORS``."""
-    return runpy.run_path(str(ROOT / "tests" / "mutantes" / f"{lesson}.py"))
 
 
 def solution_sources(path):

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import nbformat
 import pytest
-from nbformat.v4 import new_notebook
+from nbformat.v4 import new_code_cell, new_notebook
 
+from grading.cells import DEMONSTRATION
 from grading.kernels import kernel_environment, warm_kernels
 from grading.results import Settings, Source, State, Submission
 from grading.sandbox import best_level
@@ -103,3 +104,19 @@ def test_the_points_that_remain_after_a_failure_are_the_deserved_ones(warm, tmp_
     result = grade(submit(tmp_path, lesson), lesson, warm)
     assert (result.earned, result.state) == (POINTS, State.PASSED)
     assert "caiu" in nbformat.reads(result.notebook, 4).cells[1].outputs[-1].evalue
+
+
+def test_a_skipped_demonstration_leaves_its_imports_also_in_another_kernel(warm, tmp_path):
+    demo = "import math\nopen('executada', 'w').close()"
+    cells = [
+        new_code_cell(demo, id="demo", metadata={"tags": [DEMONSTRATION]}),
+        graded("import os\nos._exit(1)", "97_a", solution=True),
+        graded("assert math.pi > 3\nassert not os.path.exists('executada')", "97_a_teste", points=POINTS),
+    ]
+    cells.insert(2, new_code_cell("import os", id="aula"))
+    text = nbformat.writes(new_notebook(cells=cells))
+    lesson = Source(LESSON, LESSON, text, (), text)
+    result = grade(submit(tmp_path, lesson), lesson, warm)
+    assert result.earned == POINTS, result.cells
+    [output] = nbformat.reads(result.notebook, 4).cells[0].outputs
+    assert "não é executada na correção" in output.text
