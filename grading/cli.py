@@ -29,11 +29,11 @@ DEFAULTS = Settings()
 
 OTHERS = {
     "status": ("grading.status:command", "o que foi corrigido e o que falta"),
-    "feedback": ("grading.feedback:command", "a página que cada aluno recebe"),
     "refazer": ("grading.cli:redo", "corrige de novo o que não mudou"),
+    "feedback": ("grading.feedback:command", "a página que cada aluno recebe"),
+    "relatorio": ("grading.report:command", "a turma inteira numa página, para você"),
     "exportar": ("grading.lms:command", "as notas, para o Moodle, o Canvas ou uma planilha"),
     "pacote-aluno": ("grading.package:command", "um zip do curso para os estudantes"),
-    "relatorio": ("grading.report:command", "a turma inteira numa página, para você"),
 }
 """Os outros comandos: onde está cada um e o que faz."""
 
