@@ -145,6 +145,9 @@ def _warm(settings, notebook):
         template.users += 1
     try:
         yield template
+    except KernelError:
+        template.healthy = False
+        raise
     finally:
         with _lock:
             template.users -= 1
@@ -192,7 +195,7 @@ def describe(modules, minimum):
     return {
         "machine": platform.node(),
         "python": platform.python_version(),
-        "packages": {one.name.lower(): one.version for one in distributions()},
+        "packages": {one.name.lower(): one.version for one in reversed([*distributions()])},  # vale o primeiro
         "own": {name: module_key(name) for name in ("grading", *modules)},
         "missing": [name for name in modules if find_spec(name) is None],
         "isolation": level,
