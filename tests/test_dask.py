@@ -273,7 +273,9 @@ def test_without_machines_the_sentence_says_so(course, cluster_without_workers):
     submit(course, "ana")
     process = correct(course, NAME, "--dask", cluster_without_workers)
     assert process.returncode == 1
-    assert process.stderr == f"Erro: O escalonador {cluster_without_workers} não tem máquinas; inicie um worker.\n"
+    assert (
+        process.stderr == f"Erro: O escalonador {cluster_without_workers} não tem nenhuma máquina; inicie um worker.\n"
+    )
 
 
 # --- o que roda na máquina
