@@ -11,7 +11,7 @@ import nbformat
 from .batch import ATTEMPTS, UnreachableError, grade_all
 from .kernels import imported_modules, warm_kernels
 from .rebuild import UnreadableError
-from .remote import close_templates, describe, differences, grade_package, pack
+from .remote import close_templates_later, describe, differences, grade_package, pack
 from .results import Result, State
 from .sandbox import LEVELS, best_level
 
@@ -80,7 +80,8 @@ def open_cluster(address, processes=None):
         from distributed import Client
     except ImportError:
         raise UnreachableError("Para o --dask falta um pacote. Instale-o com: pip install distributed") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # o que há a dizer é dito em português
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # o que há a dizer é dito em português
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -92,7 +93,7 @@ def open_cluster(address, processes=None):
         finally:
             with suppress(Exception):
                 if client.status == "running":
-                    client.run(close_templates)
+                    client.run(close_templates_later)
             client.close(timeout=CONNECT_SECONDS)
 
 

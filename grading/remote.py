@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 import nbformat
 
@@ -138,13 +138,16 @@ def _warm(settings, notebook):
     modules = tuple(imported_modules([nbformat.reads(notebook, as_version=4)]))
     key = settings.environment, modules
     with _lock:
-        _close(lambda other: other != key and time.monotonic() - _templates[other].used > IDLE_SECONDS)
+        _retire(lambda other, one: other != key and not one.users and time.monotonic() - one.used > IDLE_SECONDS)
         if key not in _templates:
             _templates[key] = _Template(settings, modules)
         template = _templates[key]
         template.users += 1
     try:
         yield template
+    except KernelError:
+        template.healthy = False
+        raise
     finally:
         with _lock:
             template.users -= 1
@@ -155,15 +158,22 @@ def _warm(settings, notebook):
                 template.close()
 
 
-def _close(chosen):
-    for key in [key for key, one in _templates.items() if not one.users and chosen(key)]:
-        _templates.pop(key).close()
+def _retire(chosen):
+    for key in [key for key, one in _templates.items() if chosen(key, one)]:
+        template = _templates.pop(key)
+        if not template.users:  # senão, quem o usa por último o encerra
+            template.close()
 
 
 def close_templates():
-    """Encerra os processos aquecidos que não estão em uso."""
+    """Encerra os processos aquecidos; os que estão em uso, quando deixarem de estar."""
     with _lock:
-        _close(lambda _: True)
+        _retire(lambda *_: True)
+
+
+def close_templates_later():
+    """O mesmo, sem esperar: no Dask, quem chama é a linha de execução que atende o escalonador."""
+    Thread(target=close_templates, daemon=True).start()
 
 
 atexit.register(close_templates)
@@ -192,7 +202,7 @@ def describe(modules, minimum):
     return {
         "machine": platform.node(),
         "python": platform.python_version(),
-        "packages": {one.name.lower(): one.version for one in distributions()},
+        "packages": {one.name.lower(): one.version for one in reversed([*distributions()])},  # vale o primeiro
         "own": {name: module_key(name) for name in ("grading", *modules)},
         "missing": [name for name in modules if find_spec(name) is None],
         "isolation": level,

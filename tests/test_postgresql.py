@@ -68,6 +68,20 @@ def rows(url):
         return sorted(grades, key=str), sorted(comments, key=str), sorted(totals), sorted(sources)
 
 
+def formgrader(course, url=None):
+    """O que as páginas do formgrader perguntam à base."""
+    api = NbGraderAPI(open_course(course, url).coursedir)
+    with api.gradebook:
+        assignment = api.get_assignment(NAME)
+        return {
+            "assignment": {name: assignment[name] for name in ("num_submissions", "average_score", "max_score")},
+            "students": {one["id"]: one["score"] for one in api.get_students()},
+            "submissions": {one["student"]: one["score"] for one in api.get_submissions(NAME)},
+            "notebooks": {one["student"]: one["score"] for one in api.get_notebook_submissions(NAME, NAME)},
+            "mine": [one["score"] for one in api.get_student_submissions(BLANK)],
+        }
+
+
 def nbgrader(course, *arguments):
     process = subprocess.run(
         [sys.executable, "-m", "nbgrader", *arguments],
@@ -109,6 +123,24 @@ def test_the_scores_are_the_same_row_by_row(graded):
 
 
 @pytest.mark.lento
+def test_plain_nbgrader_works_on_it(graded):
+    """O formgrader (as consultas dele), a exportação e o feedback, com o endereço na configuração."""
+    course, url, *_ = graded
+    with (course / "nbgrader_config.py").open("a") as file:
+        file.write(f"\nc.CourseDirectory.db_url = {url.replace('postgresql:', 'postgresql+psycopg:')!r}\n")
+        file.write(f"c.FinalGrade.weights = {{{NAME!r}: 1}}\n")
+    found = formgrader(course)
+    assert found == formgrader(course, f"sqlite:///{course / 'gradebook.db'}")
+    assert found["students"].keys() == EVERYONE
+    assert found["students"][CRASHES] == 30
+    nbgrader(course, "export")
+    with (course / "notas.csv").open(encoding="utf-8-sig") as file:
+        assert {row["aluno"] for row in csv.DictReader(file)} == EVERYONE
+    nbgrader(course, "generate_feedback", NAME, "--student", RIGHT)
+    assert (course / "feedback" / RIGHT / NAME / f"{NAME}.html").is_file()
+
+
+@pytest.mark.lento
 def test_what_was_graded_is_known_and_a_regrade_keeps_what_was_given_by_hand(graded, server):
     course, url, *_ = graded
     status = correct(course, "status", NAME, "--db", url)
@@ -129,28 +161,6 @@ def test_what_was_graded_is_known_and_a_regrade_keeps_what_was_given_by_hand(gra
     assert [row[4] for row in grades if row[:2] == (RIGHT, name)] == [7.5]
     assert "Bom exemplo, João!" in [row[3] for row in comments]
     assert server.password not in status.stdout + done.stdout
-
-
-@pytest.mark.lento
-def test_plain_nbgrader_works_on_it(graded):
-    """O formgrader (as consultas dele), a exportação e o feedback, com o endereço na configuração."""
-    course, url, *_ = graded
-    with (course / "nbgrader_config.py").open("a") as file:
-        file.write(f"\nc.CourseDirectory.db_url = {url.replace('postgresql:', 'postgresql+psycopg:')!r}\n")
-        file.write(f"c.FinalGrade.weights = {{{NAME!r}: 1}}\n")
-    own = open_course(course)
-    api = NbGraderAPI(own.coursedir)
-    with api.gradebook:
-        assert api.get_assignment(NAME)["num_submissions"] == 5
-        assert {one["id"]: one["score"] for one in api.get_students()}[CRASHES] == 30
-        assert {one["student"] for one in api.get_submissions(NAME)} == EVERYONE
-        assert len(api.get_notebook_submissions(NAME, NAME)) == 5
-        assert api.get_student_submissions(RIGHT)[0]["score"] >= 90
-    nbgrader(course, "export")
-    with (course / "notas.csv").open(encoding="utf-8-sig") as file:
-        assert {row["aluno"] for row in csv.DictReader(file)} == EVERYONE
-    nbgrader(course, "generate_feedback", NAME, "--student", RIGHT)
-    assert (course / "feedback" / RIGHT / NAME / f"{NAME}.html").is_file()
 
 
 # --- vários ao mesmo tempo, e o que pode faltar
