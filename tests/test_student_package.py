@@ -197,7 +197,7 @@ def test_a_student_installs_it_and_sees_the_score(tmp_path):
     python = folder / ".venv" / "bin" / "python"
     installed = execute(python, "-m", "pip", "install", "--quiet", "--no-deps", "-e", ".")
     assert installed.returncode == 0, installed.stderr
-    where = run(
+    where = execute(
         python, "-c", "import llmdefinitions, grading; print(llmdefinitions.__file__, grading.__file__, sep='\\n')"
     )
     assert [Path(line).parent.parent for line in where.stdout.splitlines()] == [folder, folder], where.stderr
