@@ -204,6 +204,7 @@ def test_a_student_installs_it_and_sees_the_score(tmp_path):
 
     score = execute(python, "-m", "pytest", "--nota", "notebooks/03_preparacao_dos_dados")
     assert score.returncode == 1, score.stdout + score.stderr
-    assert "Escreva aqui a sua resposta" in score.stdout
+    assert score.stdout.count("✗") == 6
     assert "✓" not in score.stdout
+    assert "ainda não foi escrita" in " ".join(score.stdout.split())
     assert "Total: 0 de 90 pontos" in score.stdout
