@@ -197,13 +197,14 @@ def test_a_student_installs_it_and_sees_the_score(tmp_path):
     python = folder / ".venv" / "bin" / "python"
     installed = execute(python, "-m", "pip", "install", "--quiet", "--no-deps", "-e", ".")
     assert installed.returncode == 0, installed.stderr
-    where = run(
+    where = execute(
         python, "-c", "import llmdefinitions, grading; print(llmdefinitions.__file__, grading.__file__, sep='\\n')"
     )
     assert [Path(line).parent.parent for line in where.stdout.splitlines()] == [folder, folder], where.stderr
 
     score = execute(python, "-m", "pytest", "--nota", "notebooks/03_preparacao_dos_dados")
     assert score.returncode == 1, score.stdout + score.stderr
-    assert "Escreva aqui a sua resposta" in score.stdout
+    assert score.stdout.count("✗") == 6
     assert "✓" not in score.stdout
+    assert "ainda não foi escrita" in " ".join(score.stdout.split())
     assert "Total: 0 de 90 pontos" in score.stdout
