@@ -613,8 +613,11 @@ def test_an_interrupted_write_leaves_the_page_of_before(graded, course):
 def test_a_shared_course_shares_the_pages(course):
     with (course / "nbgrader_config.py").open("a") as file:
         file.write("\nc.CourseDirectory.groupshared = True\n")
+    shutil.rmtree(course / "feedback")
     feedback(course, NAME, "--aluno", RIGHT)
-    assert stat.S_IMODE(page_path(course, RIGHT).stat().st_mode) == 0o664
+    path = page_path(course, RIGHT)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+    assert all(folder.stat().st_mode & 0o2770 == 0o2770 for folder in (path.parent, path.parents[1]))
 
 
 # --- a linha de comando
