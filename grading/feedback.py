@@ -168,7 +168,10 @@ def write_page(coursedir, student, lesson, html):
         folder /= part
         if folder.is_symlink():
             raise OSError(f"{folder} é um link simbólico, que pode levar a qualquer lugar deste computador")
-    folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            if coursedir.groupshared:
+                folder.chmod(folder.stat().st_mode | 0o2770)
     path = folder / f"{lesson}.html"
     with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", encoding="utf-8", delete=False) as file:
         try:

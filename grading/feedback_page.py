@@ -195,7 +195,7 @@ def clean(text):
 
 def number(value):
     """Pontos, como ``7,5``."""
-    return f"{value:.2f}".rstrip("0").rstrip(".").replace(".", ",")
+    return f"{round(value, 2) + 0:.2f}".rstrip("0").rstrip(".").replace(".", ",")
 
 
 def _show(section, anchors):

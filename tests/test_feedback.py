@@ -6,6 +6,7 @@ import html
 import os
 import re
 import shutil
+import sqlite3
 import stat
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.api import Gradebook
 
+from grading.cli import OTHERS
 from grading.course import open_course
 from grading.exercises import find_exercises, hidden_lines
 from grading.feedback import command, write_page
@@ -44,6 +46,7 @@ from .conftest import LESSONS, ROOT
 from .example_lesson import NAME, find
 from .hidden_tests import hidden_test_lines, shown_lines
 from .mutants import exercises as solutions_of
+from .simple_grading import to_result
 from .test_corrigir import correct, submit
 from .test_mutants import load, solution_sources
 
@@ -235,7 +238,7 @@ def test_a_new_version_is_not_confused_with_the_graded_one(course):
     assert CHANGED in text_of(read_page(course, RIGHT))
 
 
-def test_a_failure_of_the_grading_is_ours(course):
+def test_a_failure_of_the_grading_is_ours(course, empty_gradebook):
     directory = open_course(course).coursedir
     submission = Submission(RIGHT, NAME, course / "submitted" / RIGHT / NAME)
     cells = (
@@ -251,6 +254,9 @@ def test_a_failure_of_the_grading_is_ours(course):
     text = text_of(read_page(course, RIGHT))
     assert OUR_FAULT in text
     assert "ZMQError" not in text
+    shutil.copy(empty_gradebook, course / "gradebook.db")
+    feedback(course, NAME, "--aluno", RIGHT)
+    assert NOT_GRADED in text_of(read_page(course, RIGHT)), "a base já não sabe dessa correção"
 
 
 def test_what_the_teacher_gave_counts_and_is_shown(course):
@@ -370,12 +376,38 @@ def test_a_hostile_name_and_a_hostile_message_are_only_text(graded):
 
 
 def test_texts_lose_what_a_page_cannot_have():
-    assert clean("a\x00b\ud800c\u202ed\te\nf") == "a b?c d e\nf".replace("d e", "d" + " " * (4 - 8 % 4) + "e")
+    assert clean("a\x00b\ud800c\u202ed\te\nf") == "a b?c d e\nf"
     assert clean("x" * (LONGEST + 1)) == "x" * LONGEST + "…"
-    assert [number(value) for value in (7.0, 7.5, 0.333, 100, -0.0)] == ["7", "7,5", "0,33", "100", "0"]
+    assert [number(value) for value in (7.0, 7.5, 0.333, 100, -1e-9)] == ["7", "7,5", "0,33", "100", "0"]
 
 
 # --- os exercícios
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [
+        ((10, 10, 10), "Parabéns: você acertou tudo."),
+        ((10, 10, None), "Muito bem: tudo o que já foi corrigido está certo."),
+        ((10, 12, 3), "Muito bem: 2 dos 3 exercícios estão certos. Abaixo está o que rever nos outros."),
+        ((4, 0, None), "Você já ganhou pontos. Nenhum exercício está completo ainda;"),
+        ((0, 0, 0), "A sua entrega chegou e foi lida até o fim."),
+        ((None, None, None), "Exercício por exercício"),
+    ],
+)
+def test_the_page_begins_by_what_went_well(graded, scores, sentence):
+    (source,) = prepare_source(open_course(graded[0]).coursedir, NAME)
+    title, exercises = find_exercises(source)
+    ids = [one.grade_id for one in exercises]
+    marks = {name: Mark(score, 10, waiting=score is None) for name, score in zip(ids, scores, strict=True)}
+    cells = tuple(
+        CellResult(name, 10, score, State.PARTIAL if score else State.MANUAL)
+        for name, score in zip(ids, scores, strict=True)
+    )
+    result = Result("ana", NAME, NAME, State.PASSED, cells=cells)
+    page = make_page(NAME, "ana", [Section(title, exercises, hidden_lines(source), result, marks)], penalty=100)
+    assert text_of(page).startswith(f"Correção de ana Título da lição {sentence}")
+    assert ("0 de 30 pontos" in text_of(page)) == any(score is not None for score in scores)
 
 
 def lesson_source(tmp_path, cells, name="01_outra"):
@@ -430,9 +462,19 @@ def test_a_lesson_of_two_notebooks_is_one_page_with_two_sections(tmp_path, empty
         graded_cell("assert w == 9, 'w não é 9'", "nove_teste", points=4),
     ]
     example_lesson.write_notebook(course / "solutions" / NAME / "extra.ipynb", extra)
-    (submit(course, "ana") / "extra.ipynb").unlink()
-    submit(course, "bia")
-    assert correct(course, NAME).returncode == 0
+    directory = open_course(course).coursedir
+    sources = prepare_source(directory, NAME)
+    with GradebookWriter(directory) as writer:
+        writer.prepare(sources)
+        for student in ("ana", "bia"):
+            submission = Submission(student, NAME, submit(course, student))
+            # Para o nbgrader, um teste sem saídas passou.
+            results = [to_result(submission, one, nbformat.reads(one.notebook, as_version=4)) for one in sources]
+            if student == "ana":
+                cells = (CellResult("nove_teste", 4, 0.0, State.UNREADABLE),)
+                missing = Result("ana", NAME, "extra", State.UNREADABLE, "O caderno não está na entrega.", cells)
+                results = [one for one in results if one.name != "extra"] + [missing]
+            writer.write(submission, results, "chave")
     assert feedback(course).exit_code == 0
     for student, sentences in {
         "ana": ["90 de 104 pontos", "Segundo caderno O caderno não está na entrega.", "com o nome extra.ipynb"],
@@ -447,13 +489,22 @@ def test_a_lesson_of_two_notebooks_is_one_page_with_two_sections(tmp_path, empty
 # --- o texto dos testes ocultos
 
 
-def page_of(source, sentence):
-    """A página de quem não passou em nada, com essa mensagem em cada exercício."""
-    title, exercises = find_exercises(source)
-    cells = tuple(CellResult(one.grade_id, 10, 0.0, State.FAILED, sentence) for one in exercises)
-    marks = {one.grade_id: Mark(0.0, 10) for one in exercises}
-    result = Result("ana", source.lesson, source.name, State.PASSED, cells=cells)
-    return make_page(source.lesson, "ana", [Section(title, exercises, hidden_lines(source), result, marks)])
+class WrongAnswers:
+    """As páginas de quem não passou em nada, num caderno."""
+
+    def __init__(self, source):
+        self.hidden, (self.title, self.exercises) = hidden_lines(source), find_exercises(source)
+
+    def page(self, *sentences):
+        """A página com uma mensagem em cada exercício; a última, nos que sobram."""
+        padded = [*sentences, *[sentences[-1]] * len(self.exercises)]
+        cells = tuple(
+            CellResult(one.grade_id, 10, 0.0, State.FAILED, sentence)
+            for one, sentence in zip(self.exercises, padded, strict=False)
+        )
+        marks = {one.grade_id: Mark(0.0, 10) for one in self.exercises}
+        result = Result("ana", "lição", "caderno", State.PASSED, cells=cells)
+        return make_page("lição", "ana", [Section(self.title, self.exercises, self.hidden, result, marks)])
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -462,15 +513,20 @@ def test_a_message_that_brings_a_hidden_line_is_withheld(path):
     (source,) = prepare_source(open_course(ROOT).coursedir, path.stem)
     lines = hidden_test_lines(path)
     assert len(lines) > 50
-    assert lines <= hidden_lines(source)
-    exercises = find_exercises(source)[1]
-    assert len(exercises) >= 5
-    assert all(one.title.startswith("Exercício") and one.section and one.hints for one in exercises)
-    assert shown_lines(lines, page_of(source, "Uma mensagem.")) == set(), "nos enunciados e nas dicas"
-    for line in sorted(lines):
-        page = page_of(source, f"O teste parou com ValueError: {line}")
-        assert WITHHELD in page
-        assert line not in html.unescape(page)
+    wrong = WrongAnswers(source)
+    assert lines <= wrong.hidden
+    assert len(wrong.exercises) >= 5
+    assert all(one.title.startswith("Exercício") and one.section and one.hints for one in wrong.exercises)
+    assert shown_lines(lines, wrong.page("Uma mensagem.")) == set(), "nos enunciados e nas dicas"
+    by_code = sum(not one.by_hand for one in wrong.exercises)
+    for some in batched(sorted(lines), by_code):
+        page = wrong.page(*(f"O teste parou com ValueError: {line}" for line in some))
+        assert page.count(WITHHELD) == by_code
+        assert shown_lines(lines, page) == set()
+
+
+def batched(values, size):
+    return [values[at : at + size] for at in range(0, len(values), size)]
 
 
 @pytest.mark.lento
@@ -557,8 +613,11 @@ def test_an_interrupted_write_leaves_the_page_of_before(graded, course):
 def test_a_shared_course_shares_the_pages(course):
     with (course / "nbgrader_config.py").open("a") as file:
         file.write("\nc.CourseDirectory.groupshared = True\n")
+    shutil.rmtree(course / "feedback")
     feedback(course, NAME, "--aluno", RIGHT)
-    assert stat.S_IMODE(page_path(course, RIGHT).stat().st_mode) == 0o664
+    path = page_path(course, RIGHT)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+    assert all(folder.stat().st_mode & 0o2770 == 0o2770 for folder in (path.parent, path.parents[1]))
 
 
 # --- a linha de comando
@@ -589,7 +648,15 @@ def test_a_base_of_another_program_is_said(course):
     assert "Não consigo usar a base de notas" in outcome.output
 
 
-def test_it_is_one_of_the_commands(graded):
-    process = correct(graded[0], "feedback", "--help")
+def test_a_base_without_a_column_is_said(course):
+    with sqlite3.connect(course / "gradebook.db") as base:
+        base.execute("ALTER TABLE submitted_notebook DROP COLUMN late_submission_penalty")
+    outcome = feedback(course, NAME)
+    assert outcome.exit_code == 1
+    assert re.search("Não consigo usar a base de notas .*late_submission_penalty", outcome.output)
+
+
+def test_it_is_one_of_the_commands():
+    process = correct(ROOT, "feedback", "--help")
     assert process.stdout.startswith("Uso: corrigir feedback [OPÇÕES] [LIÇÃO]…\n")
-    assert "feedback" in correct(graded[0], "--help").stdout
+    assert OTHERS["feedback"] == ("grading.feedback:command", "a página que cada aluno recebe")

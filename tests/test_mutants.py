@@ -6,7 +6,9 @@ import nbformat
 import pytest
 
 from . import example_lesson
-from .conftest import LESSONS
+from .conftest import LESSONS, ROOT
+from .example_lesson import find
+from .hidden_tests import hidden_test_lines, shown_lines
 from .mechanical_mutants import mechanical_mutants
 from .mutants import Exercise, Wrong, exercises, load, try_solutions
 
@@ -41,8 +43,10 @@ def problems_of_written_solutions(path, written):
         for grade_id, exercise in written.items()
     }
     expected = {(grade_id, wrong.mistake): wrong for grade_id, exercise in written.items() for wrong in exercise.wrong}
-    problems = []
+    hidden, problems = hidden_test_lines(path), []
     for label, messages in labelled_results(path, alternatives):
+        if shown := shown_lines(hidden, "\n".join(messages)):
+            problems.append(f"{label}: a mensagem mostra o teste oculto, {sorted(shown)}")
         if label not in expected and messages:
             problems.append(f"{label}: deveria passar, mas {messages}")
         if label in expected and not any(expected[label].message in message for message in messages):
@@ -115,6 +119,17 @@ def test_a_weak_or_unfair_test_is_reported(example):
     assert "('99_media', 'certa'): deveria passar, mas" in right
     assert "('99_media', 'não é erro'): faltou «Você contou» em []" in survivor
     assert "faltou «Você contou linhas» em " in message
+
+
+def test_a_message_that_quotes_a_hidden_line_is_reported(tmp_path):
+    cells = example_lesson.cells()
+    line = "if mean_length(['oi']) != 2: raise AssertionError(quote)"
+    test = find(cells, "99-media-teste")
+    test.source = f"# Confere.\n### BEGIN HIDDEN TESTS\nquote = {line!r}\n{line}\n### END HIDDEN TESTS"
+    path = example_lesson.write_notebook(tmp_path / "a" / "a.ipynb", cells)
+    five = Wrong("cinco", "mean_length", code="def mean_length(texts): return 5.0")
+    (problem,) = problems_of_written_solutions(path, {"99_media": Exercise(RIGHT, (five,))})
+    assert "('99_media', 'cinco'): a mensagem mostra o teste oculto" in problem
 
 
 def test_the_change_must_apply_to_the_solution():
