@@ -185,7 +185,7 @@ def _cut(text, is_code, common):
     """Um texto em pedaços: os que estão também no outro, e o resto."""
     pieces, position = [], 0
     for number, start, end in _winnow(_grams(text[:LONGEST], is_code)):
-        if number not in common or end <= position:
+        if number not in common:
             continue
         if start > position:
             pieces += [(text[position:start], False), (text[start:end], True)]

@@ -51,8 +51,9 @@ def test_ties_share_the_places_that_are_left():
 
 
 def test_ties_are_seen_through_rounding():
-    third = [0.1 + 0.2] * 4 + [0.3] * 4 + [0.0, 1.0]
-    assert discrimination([1, 0] * 5, third) == pytest.approx(discrimination([1, 0] * 5, [0.3] * 8 + [0.0, 1.0]))
+    scores = [1] * 4 + [0] * 6
+    summed, written = [0.1 + 0.2] * 4 + [0.3] * 4, [0.3] * 8
+    assert discrimination(scores, [*summed, 0.0, 1.0]) == pytest.approx(discrimination(scores, [*written, 0.0, 1.0]))
 
 
 def test_without_ties_it_is_the_difference_of_two_slices():
