@@ -138,7 +138,7 @@ def compare(students, rounds, processes, progress, console):
 
 
 def scale(sizes, processes, progress, console):
-    """A lição de amostra com turmas de vários tamanhos; devolve o que vai para o JSON."""
+    """A lição de amostra com turmas de vários tamanhos; devolve o que vai para o JSON, que é gravado a cada tamanho."""
     task, measures = progress.add_task("escala", total=sum(sizes)), {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "curso")
@@ -148,6 +148,7 @@ def scale(sizes, processes, progress, console):
             (folder / "gradebook.db").unlink(missing_ok=True)
             seconds, peaks = watched(folder, SAMPLE, "--processos", str(processes))
             measures[number] = {"segundos": seconds, "picos": peaks}
+            write_report("correcao-escala", {"escala": measures})
             progress.advance(task, number)
     names = sorted({name for measure in measures.values() for name in measure["picos"]})
     table = new_table(

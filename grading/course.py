@@ -44,6 +44,8 @@ class Course(NbGrader):
             self.coursedir.update_config(self.config)  # criado antes de o arquivo ser lido, só tem as opções dele
         except Exception as error:  # o arquivo de configuração é um programa do professor
             raise _config_error(folder, error) from error
+        # O nbgrader só lhe dá os nomes das pastas; é dele que as outras peças herdam o resto da configuração.
+        self.coursedir.update_config(self.config)
 
     def init_syspath(self):
         sys.path.insert(0, str(self.folder))

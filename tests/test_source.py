@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task
 
+from grading.course import open_course
 from grading.source import prepare_source
 
 from . import example_lesson
@@ -91,6 +92,12 @@ def test_header_blank_answers_and_whole_tests(course):
     assert "BEGIN HIDDEN TESTS" in find(notebook.cells, "99-media-teste").source
     assert find(notebook.cells, "99-texto").source == "*Escreva aqui a sua resposta, no lugar desta linha.*"
     assert all(cell.outputs == [] for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_the_command_prepares_it_with_the_whole_configuration_of_the_course(small_course):
+    [ours] = prepare_source(open_course(small_course).coursedir, NAME)
+    assert ours == only_source(small_course)
+    assert "Escreva aqui a sua resposta" in ours.distributed
 
 
 def test_every_notebook_of_the_lesson_and_the_same_every_time(small_course):
