@@ -298,7 +298,7 @@ class GradebookWriter:
 
 def _save_exceptions(notebook, result):
     """Grava o que não é a nota que o nbgrader daria: falhas da correção, entregas ilegíveis ou adulteradas, sinais."""
-    serious = any(flag.serious for flag in result.flags)
+    serious = any(note.serious for note in (*result.flags, *result.changes))
     for grade in notebook.grades:
         state = _state_of(grade, result)
         if state in WITHOUT_SCORE:

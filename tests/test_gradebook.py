@@ -190,9 +190,11 @@ def test_a_tampered_cell(coursedir, sources, submission, right):
     assert grades(coursedir) == {MEAN: (0, True), CHOICE: (30, False), TEXT: (None, True)}
 
 
+@pytest.mark.parametrize("where", ["flags", "changes"])
 @pytest.mark.parametrize(("serious", "waits"), [(True, True), (False, False)])
-def test_a_serious_flag_makes_every_grade_wait(coursedir, sources, submission, right, serious, waits):
-    write(coursedir, sources, submission, replace(right, flags=(Note("quadros", "Olhou a memória.", "", serious),)))
+def test_a_serious_note_makes_every_grade_wait(coursedir, sources, submission, right, where, serious, waits):
+    note = Note("quadros", "Olhou a memória.", "", serious)
+    write(coursedir, sources, submission, replace(right, **{where: (note,)}))
     assert grades(coursedir) == {MEAN: (60, waits), CHOICE: (30, waits), TEXT: (None, True)}
 
 

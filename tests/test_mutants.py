@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from . import example_lesson
-from .conftest import LESSONS, ROOT
+from .conftest import LESSONS
 from .example_lesson import find
 from .hidden_tests import hidden_test_lines, shown_lines
 from .mechanical_mutants import mechanical_mutants
