@@ -31,6 +31,7 @@ from .course import (
 from .exercises import find_exercises, hidden_lines
 from .feedback_page import Mark, Section, make_page
 from .gradebook import WITHOUT_SCORE
+from .late import refresh_penalties
 from .ledger import CorrectionKeys, content_of, read_results, recorded
 from .results import State
 from .source import prepare_source
@@ -206,6 +207,7 @@ def command(licao, aluno, curso, db):
             open_gradebook(course.coursedir) as gradebook,
             show_progress(total, "escrevendo", lambda line: [line]) as advance,
         ):
+            refresh_penalties(course.coursedir, gradebook, [sources[0].lesson for sources, _ in work])
             states, lost = _write_all(course.coursedir, gradebook, work, advance)
     except SQLAlchemyError as error:
         raise click.ClickException(str(unusable(course.coursedir, error))) from error

@@ -12,6 +12,8 @@ from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import AssignLatePenalties
 from traitlets import Dict, Float, TraitError, Unicode, validate
 
+from .course import GradebookError, reason
+
 SECONDS_PER_DAY = 24 * 60 * 60
 
 
@@ -89,3 +91,24 @@ def update_penalty(coursedir, submitted, notebook):
         late_plugin(coursedir).late_submission_penalty(submitted.student.id, notebook.score, late) if late else None
     )
     notebook.late_submission_penalty = penalty and min(max(penalty, 0), notebook.score)
+
+
+def refresh_penalties(coursedir, gradebook, lessons):
+    """Calcula de novo os descontos de lições, antes de as notas saírem da base.
+
+    Args:
+        coursedir: o ``nbgrader.coursedir.CourseDirectory``.
+        gradebook: o ``nbgrader.api.Gradebook`` aberto.
+        lessons: os nomes das lições.
+
+    Raises:
+        GradebookError: se o complemento que desconta o atraso, que pode ser do professor, não consegue.
+    """
+    try:
+        for lesson in lessons:
+            for submitted in gradebook.assignment_submissions(lesson):
+                for notebook in submitted.notebooks:
+                    update_penalty(coursedir, submitted, notebook)
+        gradebook.db.commit()
+    except Exception as error:
+        raise GradebookError(f"Não consigo calcular o desconto por atraso: {reason(error)}") from error

@@ -22,6 +22,7 @@ from .console import new_table, open_console, plain
 from .course import GradebookError, base_option, course_option, open_course, open_gradebook, reason
 from .exports import SCALE, FinalGrade, class_grades, csv_rows, harmless, write_csv
 from .incoming import MOODLE, name_key
+from .late import refresh_penalties
 
 FORMATS = {"csv": "notas.csv", "moodle": "notas-moodle.csv", "canvas": "notas-canvas.csv"}
 """O nome do arquivo, em cada formato, quando não se diz outro."""
@@ -162,6 +163,7 @@ def command(licao, formato, para, substituir, vazio_e_zero, participantes, curso
     listed = read_emails(participantes) if participantes else {}
     try:
         with open_gradebook(course.coursedir) as gradebook:
+            refresh_penalties(course.coursedir, gradebook, lessons)
             known = {assignment.name for assignment in gradebook.assignments}
             grades = class_grades(gradebook, weights, lessons)
             emails = _find_emails(grades, listed)

@@ -15,6 +15,7 @@ from .console import open_console, plain
 from .course import GradebookError, base_option, course_option, lesson_names, open_course, open_gradebook
 from .exports import FinalGrade
 from .figures import decimal, percent
+from .late import refresh_penalties
 from .similarity import GRAM, LEAST_SHARE, LEAST_SHARED, similar_answers
 from .statistics import LEAST_STUDENTS
 
@@ -88,6 +89,7 @@ def command(licao, para, curso, db):
         weights = FinalGrade(parent=course).weights
         with open_gradebook(course.coursedir) as gradebook:
             names = licao or _graded_lessons(course.coursedir, gradebook)
+            refresh_penalties(course.coursedir, gradebook, names)
             lessons = [read_lesson(course, gradebook, name) for name in dict.fromkeys(names)]
             everyone = {student.id for student in gradebook.students}
     except (GradebookError, TraitError) as error:

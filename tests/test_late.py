@@ -61,6 +61,11 @@ def set_late_policy(course, **options):
         file.writelines(f"\nc.DailyPenalty.{name} = {value!r}\n" for name, value in options.items())
 
 
+def set_weights(course):
+    with (course / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write(f"\nc.FinalGrade.weights = {{{NAME!r}: 1}}\n")
+
+
 def state(course):
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
         submission = gradebook.find_submission(NAME, "ana")
@@ -86,6 +91,13 @@ def test_the_penalty_follows_the_deadline_and_the_manual_score_without_running_a
     set_late_policy(course, deadlines={NAME: "2026-12-03 00:00"})
     assert "0 entregas" in correct(course, NAME).stdout
     assert state(course)[:2] == (100, 10)
+    grade_by_hand(course, 0)
+    process = correct(course, "exportar", NAME)
+    assert process.returncode == 1, "sem pesos não há nota final"
+    set_weights(course)
+    assert correct(course, "exportar", NAME).returncode == 0
+    assert (course / "notas.csv").read_text(encoding="utf-8-sig").splitlines()[1] == f"ana,81.0,8.10,{NAME}"
+    assert state(course)[:2] == (90, 9)
     set_late_policy(course, deadlines={NAME: "2026-12-04 00:00"})
     correct(course, NAME)
     assert state(course)[:2] == (100, 0)
