@@ -145,8 +145,7 @@ def _record(gradebook, platform, parcels, names):
         if student.first_name or student.last_name:
             found = {field: value for field, value in found.items() if field == "lms_user_id"}
         for field, value in found.items():
-            if not getattr(student, field):
-                setattr(student, field, value[:128])
+            setattr(student, field, value[:128])
     gradebook.db.commit()
 
 

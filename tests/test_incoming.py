@@ -171,15 +171,15 @@ def test_a_student_of_the_class_list_keeps_the_id(course):
         gradebook.add_student("ra1", first_name="Ana", last_name="Silva", email="ana@x.br")
         gradebook.add_student("ra2", first_name="Rui", last_name="Lima")
         gradebook.add_student("sem nome")
-    assert set(receive_files(course, [(moodle("ANA Silva", 1), BOOK), (moodle("Sem Nome", 2), BOOK)])) == {
-        "ra1",
-        "sem nome",
-    }
+        gradebook.add_student("Maria Dias", first_name="Maria", last_name="Dias da Costa")
+    files = [(moodle(name, number), BOOK) for number, name in enumerate(("ANA Silva", "Sem Nome", "Maria Dias"))]
+    assert set(receive_files(course, files)) == {"ra1", "sem nome", "Maria Dias"}
     assert set(receive_files(course, [("limarui_45_1_a.ipynb", BOOK)])) == {"ra2"}
     assert students(course) == {
         "ra1": ("Ana", "Silva", None),
         "ra2": ("Rui", "Lima", "45"),
         "sem nome": ("Sem", "Nome", None),
+        "Maria Dias": ("Maria", "Dias da Costa", None),
     }
 
 
