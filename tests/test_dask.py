@@ -8,17 +8,19 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from distributed import Client
+from distributed import Client, KilledWorker
 from nbgrader.api import Gradebook
 
 from grading import remote
 from grading.batch import UnreachableError, find_submissions
 from grading.kernels import KernelError, kernel_environment
-from grading.machines import open_cluster
+from grading.machines import _Place, open_cluster
 from grading.rebuild import UnreadableError
 from grading.remote import close_templates, describe, differences, grade_package, pack
 from grading.results import Settings, State
@@ -368,6 +370,18 @@ def test_a_warm_process_that_failed_is_replaced(course, coursedir, settings, mon
     sentences = [grade_package(package).sentence for _ in range(2)]
     assert [sentence.rpartition(": ")[2] for sentence in sentences] == ["endereço 1", "endereço 3"]
     assert opened == ["aberto", "fechado"] * 2
+
+
+def test_workers_that_keep_dying_are_a_failure_of_the_correction(course, coursedir, settings):
+    def die(timeout):
+        raise KilledWorker("tarefa", None, 3)
+
+    submit(course, "ana")
+    outcome = Future()
+    place = _Place(client=None, address="tcp://127.0.0.1:1")
+    place._deliver(outcome, pack(*only(coursedir), settings), SimpleNamespace(result=die))
+    assert outcome.result().failed
+    assert outcome.result().sentence == "Os processos do cluster que a corrigiam morreram, em 3 tentativas."
 
 
 def test_machines_are_compared_by_what_may_change_a_score():
