@@ -77,12 +77,16 @@ def open_cluster(address, processes=None):
     """
     try:
         import dask
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError:
         raise UnreachableError("Para o --dask falta um pacote. Instale-o com: pip install distributed") from None
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # o que há a dizer é dito em português
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
+        if address.startswith("tls://") and not Security().get_connection_args("client").get("ssl_context"):
+            raise UnreachableError(
+                "Para tls:// faltam os certificados, na configuração do Dask: veja docs/servidores.md."
+            )
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError) as error:

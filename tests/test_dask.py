@@ -8,17 +8,19 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from distributed import Client
+from distributed import Client, KilledWorker
 from nbgrader.api import Gradebook
 
 from grading import remote
 from grading.batch import UnreachableError, find_submissions
 from grading.kernels import KernelError, kernel_environment
-from grading.machines import open_cluster
+from grading.machines import _Place, open_cluster
 from grading.rebuild import UnreadableError
 from grading.remote import close_templates, describe, differences, grade_package, pack
 from grading.results import Settings, State
@@ -221,7 +223,7 @@ def test_interruption_takes_back_what_was_sent(two, cluster):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
         assert tasks_of(client) == 0
-    assert (process.returncode, err) == (130, "Erro: Interrompido.\n")
+    assert (process.returncode, err.strip()) == (130, "Erro: Interrompido.")
     assert "Interrompido: faltam 1 de 2 entregas" in out
     assert rows(two).keys() == {"ana"}
 
@@ -247,7 +249,7 @@ def test_a_lost_scheduler_is_one_sentence_and_what_was_done_counts(two, cluster)
     [
         ("tcp://127.0.0.1:1", "Não consegui falar com o escalonador do Dask em tcp://127.0.0.1:1: "),
         ("nada://127.0.0.1:1", "Não consegui falar com o escalonador do Dask em nada://127.0.0.1:1: "),
-        ("tls://127.0.0.1:1", "Não consegui falar com o escalonador do Dask em tls://127.0.0.1:1: "),
+        ("tls://127.0.0.1:1", "Para tls:// faltam os certificados"),
     ],
 )
 def test_an_address_that_does_not_answer_is_one_sentence(address, reason, monkeypatch):
@@ -368,6 +370,18 @@ def test_a_warm_process_that_failed_is_replaced(course, coursedir, settings, mon
     sentences = [grade_package(package).sentence for _ in range(2)]
     assert [sentence.rpartition(": ")[2] for sentence in sentences] == ["endereço 1", "endereço 3"]
     assert opened == ["aberto", "fechado"] * 2
+
+
+def test_workers_that_keep_dying_are_a_failure_of_the_correction(course, coursedir, settings):
+    def die(timeout):
+        raise KilledWorker("tarefa", None, 3)
+
+    submit(course, "ana")
+    outcome = Future()
+    place = _Place(client=None, address="tcp://127.0.0.1:1")
+    place._deliver(outcome, pack(*only(coursedir), settings), SimpleNamespace(result=die))
+    assert outcome.result().failed
+    assert outcome.result().sentence == "Os processos do cluster que a corrigiam morreram, em 3 tentativas."
 
 
 def test_machines_are_compared_by_what_may_change_a_score():

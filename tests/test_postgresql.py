@@ -195,11 +195,12 @@ def test_commands_that_start_together_do_not_get_in_the_way(server, course):
         assert [len(gradebook.assignment_submissions(lesson)) for lesson in (NAME, SECOND)] == [6, 6]
 
 
-def test_a_restarted_server_loses_no_submission(server, course):
-    for student in ("ana", "bia"):
+def test_a_server_that_restarts_or_refuses_loses_only_what_it_refused(server, course):
+    long = "nome " * 30
+    for student in ("ana", "bia", "caio", long):
         submit(course, student)
     coursedir = open_course(course, server.create("reiniciada")).coursedir
-    ana, bia = find_submissions(coursedir, NAME)
+    ana, bia, caio, too_long = find_submissions(coursedir, NAME)
     with GradebookWriter(coursedir) as writer:
         writer.prepare(prepare_source(coursedir, NAME))
         writer.write(ana, [Result("ana", NAME, NAME, State.UNREADABLE)], "a")
@@ -207,6 +208,13 @@ def test_a_restarted_server_loses_no_submission(server, course):
         server.start()
         (written,) = writer.write(bia, [Result("bia", NAME, NAME, State.UNREADABLE)], "b")
         assert (written.state, writer.lost) == (State.UNREADABLE, [])
+        server.stop()
+        (written,) = writer.write(caio, [Result("caio", NAME, NAME, State.UNREADABLE)], "c")
+        assert (written.state, writer.lost) == (State.INFRASTRUCTURE, ["caio"])
+        assert server.password not in written.sentence
+        server.start()
+        (written,) = writer.write(too_long, [Result(long, NAME, NAME, State.UNREADABLE)], "d")
+        assert "value too long for type character varying(128)" in written.sentence
     with open_gradebook(coursedir) as gradebook:
         assert set(recorded(gradebook, coursedir, NAME)) == {"ana", "bia"}
 
