@@ -237,7 +237,8 @@ def _grade_waiting(writer, submissions, sources, settings, machines, key_of):
                 ready.append(result)
                 if len(ready) == len(sources):
                     results = writer.write(by_student[result.student], ready, key_of[result.student])
-                    written += results
+                    del pending[result.student]
+                    written += [replace(one, notebook="") for one in results]  # já gravado; a turma toda não cabe
                     advance(results)
         except KeyboardInterrupt:
             pass
