@@ -5,6 +5,7 @@ import sys
 import time
 from collections import defaultdict
 from contextlib import nullcontext
+from dataclasses import replace
 from pkgutil import resolve_name
 
 import click
