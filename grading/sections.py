@@ -234,7 +234,7 @@ def attention(lessons, signals):
 
 def _about_exercise(exercise, graded):
     success, index = exercise["success"], exercise["index"]
-    if success is not None and success < LOW_SUCCESS:
+    if exercise["students"] >= MANY_STUDENTS and success < LOW_SUCCESS:
         yield f"A turma ganhou {percent(success)} dos pontos."
     if index is not None and index < LOW_INDEX and HARD < success < EASY:
         yield f"O exercício {exercise['reading']} (D {decimal(index, 2)})."
