@@ -344,6 +344,7 @@ def test_a_machine_that_does_not_isolate_refuses(course, coursedir, settings, mo
         raise IsolationError("falta o bwrap")
 
     submit(course, "ana")
+    remote._require_level.cache_clear()
     monkeypatch.setattr(remote, "try_level", refuse)
     result = grade_package(pack(*only(coursedir), replace(settings, isolation="bubblewrap")))
     assert result.failed
