@@ -385,6 +385,47 @@ def test_workers_that_keep_dying_are_a_failure_of_the_correction(course, coursed
     assert outcome.result().sentence == "Os processos do cluster que a corrigiam morreram, em 3 tentativas."
 
 
+def test_an_error_on_the_way_back_is_for_the_batch_to_repeat(course, coursedir, settings):
+    def fail(timeout):
+        raise OSError("a rede caiu")
+
+    submit(course, "ana")
+    outcome = Future()
+    _Place(client=None, address="tcp://127.0.0.1:1")._deliver(
+        outcome, pack(*only(coursedir), settings), SimpleNamespace(result=fail)
+    )
+    assert str(outcome.exception()) == "a rede caiu"
+
+
+def test_without_the_package_the_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UnreachableError, match="pip install distributed"), open_cluster("tcp://127.0.0.1:1"):
+        pass
+
+
+def test_the_warm_process_of_another_lesson_leaves_after_a_while(course, coursedir, settings, monkeypatch):
+    submit(course, "ana")
+    package = pack(*only(coursedir), replace(settings, isolation="nenhum"))
+    other = replace(package, settings=replace(package.settings, environment=(("OUTRA", "1"),)))
+    closed = []
+
+    @contextmanager
+    def warm(settings, modules):
+        yield "endereço"
+        closed.append("OUTRA" in dict(settings.environment))
+
+    monkeypatch.setattr(remote, "warm_kernels", warm)
+    monkeypatch.setattr(remote, "grade", lambda submission, source, settings: SimpleNamespace(failed=False))
+    for one in (other, package):
+        grade_package(one)
+    assert closed == []
+    monkeypatch.setattr(remote, "IDLE_SECONDS", -1)
+    grade_package(package)
+    assert closed == [True]
+    close_templates()
+    assert closed == [True, False]
+
+
 def test_machines_are_compared_by_what_may_change_a_score():
     here = describe(["json", "grading", "modulo_que_nao_ha"], "nenhum")
     assert (here["missing"], here["own"]["json"]) == (["modulo_que_nao_ha"], "")
