@@ -270,14 +270,13 @@ def cluster_without_workers():
         stop(scheduler)
 
 
-@pytest.mark.lento
-def test_without_machines_the_sentence_says_so(course, cluster_without_workers):
-    submit(course, "ana")
-    process = correct(course, NAME, "--dask", cluster_without_workers)
-    assert process.returncode == 1
-    assert (
-        process.stderr == f"Erro: O escalonador {cluster_without_workers} não tem nenhuma máquina; inicie um worker.\n"
-    )
+def test_without_machines_the_sentence_says_so(cluster_without_workers, monkeypatch):
+    monkeypatch.setattr("grading.machines.CONNECT_SECONDS", 2)
+    with (
+        pytest.raises(UnreachableError, match="não tem nenhuma máquina; inicie um worker"),
+        open_cluster(cluster_without_workers) as cluster,
+    ):
+        cluster.isolation("limites", [])
 
 
 # --- o que roda na máquina
@@ -344,6 +343,7 @@ def test_a_machine_that_does_not_isolate_refuses(course, coursedir, settings, mo
         raise IsolationError("falta o bwrap")
 
     submit(course, "ana")
+    remote._require_level.cache_clear()
     monkeypatch.setattr(remote, "try_level", refuse)
     result = grade_package(pack(*only(coursedir), replace(settings, isolation="bubblewrap")))
     assert result.failed
@@ -382,6 +382,47 @@ def test_workers_that_keep_dying_are_a_failure_of_the_correction(course, coursed
     place._deliver(outcome, pack(*only(coursedir), settings), SimpleNamespace(result=die))
     assert outcome.result().failed
     assert outcome.result().sentence == "Os processos do cluster que a corrigiam morreram, em 3 tentativas."
+
+
+def test_an_error_on_the_way_back_is_for_the_batch_to_repeat(course, coursedir, settings):
+    def fail(timeout):
+        raise OSError("a rede caiu")
+
+    submit(course, "ana")
+    outcome = Future()
+    _Place(client=None, address="tcp://127.0.0.1:1")._deliver(
+        outcome, pack(*only(coursedir), settings), SimpleNamespace(result=fail)
+    )
+    assert str(outcome.exception()) == "a rede caiu"
+
+
+def test_without_the_package_the_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UnreachableError, match="pip install distributed"), open_cluster("tcp://127.0.0.1:1"):
+        pass
+
+
+def test_the_warm_process_of_another_lesson_leaves_after_a_while(course, coursedir, settings, monkeypatch):
+    submit(course, "ana")
+    package = pack(*only(coursedir), replace(settings, isolation="nenhum"))
+    other = replace(package, settings=replace(package.settings, environment=(("OUTRA", "1"),)))
+    closed = []
+
+    @contextmanager
+    def warm(settings, modules):
+        yield "endereço"
+        closed.append("OUTRA" in dict(settings.environment))
+
+    monkeypatch.setattr(remote, "warm_kernels", warm)
+    monkeypatch.setattr(remote, "grade", lambda submission, source, settings: SimpleNamespace(failed=False))
+    for one in (other, package):
+        grade_package(one)
+    assert closed == []
+    monkeypatch.setattr(remote, "IDLE_SECONDS", -1)
+    grade_package(package)
+    assert closed == [True]
+    close_templates()
+    assert closed == [True, False]
 
 
 def test_machines_are_compared_by_what_may_change_a_score():
