@@ -21,16 +21,17 @@ notebooks: $(READY)
 testes: testes-rapidos testes-das-saidas
 
 testes-rapidos: $(READY) isolamento
-	$(BIN)/python -m pytest -m "not lento" --cov
+	$(BIN)/python -m pytest -m "not lento" -n 2 --dist loadfile --cov
 
 testes-das-saidas: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadscope -p tests.nbval_floats --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg solutions
 
 testes-completos: testes-demorados testes-das-licoes
 
-# As lições e o curso inteiro, dois testes ao mesmo tempo, o mais demorado primeiro; o resto mede limites de tempo e de
-# memória, e roda sozinho.
-LESSON_TESTS := tests/test_fresh_clone.py tests/test_curso.py tests/test_notebooks.py tests/test_mutants.py
+# As lições, o curso inteiro e os comandos de uma turma, dois testes ao mesmo tempo, o mais demorado primeiro; o resto mede
+# limites de tempo e de memória, e roda sozinho.
+LESSON_TESTS := $(addprefix tests/test_,$(addsuffix .py,fresh_clone curso notebooks mutants resume feedback turma dask \
+	postgresql student_package))
 
 testes-demorados: $(READY) isolamento
 	$(BIN)/python -m pytest -m lento $(addprefix --ignore=,$(LESSON_TESTS))
@@ -39,7 +40,7 @@ testes-das-licoes: $(READY) isolamento
 	$(BIN)/python -m pytest -m lento -n 2 $(LESSON_TESTS)
 
 # Dois processos que calculam, cada um com todos os núcleos, passam o tempo à espera um do outro.
-testes-das-saidas testes-das-licoes: export OMP_NUM_THREADS := 1
+testes-rapidos testes-das-saidas testes-das-licoes: export OMP_NUM_THREADS := 1
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .
