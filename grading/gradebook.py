@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from .course import GradebookError, alone, graded_folder, open_gradebook, reason, unusable
-from .late import DailyPenalty, late_plugin, update_penalty
+from .late import DailyPenalty, late_plugin, refresh_submission, update_penalty
 from .ledger import KEYS, recorded, save_key, write_results
 from .results import Note, State
 
@@ -107,9 +107,7 @@ class GradebookWriter:
         """
         try:
             with self._transaction() as gradebook:
-                submitted = gradebook.find_submission(submission.lesson, submission.student)
-                for notebook in submitted.notebooks:
-                    update_penalty(self.coursedir, submitted, notebook)
+                refresh_submission(self.coursedir, gradebook.find_submission(submission.lesson, submission.student))
         except Exception:  # o complemento que desconta o atraso é do professor, e levanta qualquer coisa
             return False
         return True

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import AssignLatePenalties
+from sqlalchemy.exc import SQLAlchemyError
 from traitlets import Dict, Float, TraitError, Unicode, validate
 
-from .course import GradebookError, reason
+from .course import GradebookError, reason, unusable
 
 SECONDS_PER_DAY = 24 * 60 * 60
 
@@ -93,6 +94,14 @@ def update_penalty(coursedir, submitted, notebook):
     notebook.late_submission_penalty = penalty and min(max(penalty, 0), notebook.score)
 
 
+def refresh_submission(coursedir, submitted):
+    """Calcula de novo os descontos de uma entrega, se a base sabe quando ela veio e o prazo; senão, não mexe neles."""
+    if submitted.timestamp is None or submitted.duedate is None:
+        return
+    for notebook in submitted.notebooks:
+        update_penalty(coursedir, submitted, notebook)
+
+
 def refresh_penalties(coursedir, gradebook, lessons):
     """Calcula de novo os descontos de lições, antes de as notas saírem da base.
 
@@ -102,13 +111,15 @@ def refresh_penalties(coursedir, gradebook, lessons):
         lessons: os nomes das lições.
 
     Raises:
-        GradebookError: se o complemento que desconta o atraso, que pode ser do professor, não consegue.
+        GradebookError: se a base não pode ser usada, ou se o complemento que desconta o atraso, que pode ser do
+            professor, não consegue.
     """
     try:
         for lesson in lessons:
             for submitted in gradebook.assignment_submissions(lesson):
-                for notebook in submitted.notebooks:
-                    update_penalty(coursedir, submitted, notebook)
+                refresh_submission(coursedir, submitted)
         gradebook.db.commit()
+    except SQLAlchemyError as error:
+        raise unusable(coursedir, error) from error
     except Exception as error:
         raise GradebookError(f"Não consigo calcular o desconto por atraso: {reason(error)}") from error

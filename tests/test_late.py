@@ -100,7 +100,7 @@ def test_the_penalty_follows_the_deadline_and_the_manual_score_without_running_a
     assert state(course)[:2] == (90, 9)
     set_late_policy(course, deadlines={NAME: "2026-12-04 00:00"})
     correct(course, NAME)
-    assert state(course)[:2] == (100, 0)
+    assert state(course)[:2] == (90, 0)
 
 
 def test_a_wrong_deadline_is_one_sentence(tmp_path):

@@ -174,13 +174,13 @@ def test_every_figure_says_what_it_shows(page):
         "Histograma de 13 notas, de 0 a 100, na lição 99_exemplo: 4 de 0 a 10; 2 de 30 a 40; 7 de 90 a 100. "
         "Mediana 90,0, média 53,7; 12 ainda podem subir."
     )
-    assert "Exercício 1: comprimento médio: 58%; Exercício 2: o que a média esconde: 75%" in success
+    assert "Exercício 1: comprimento médio: 55%; Exercício 2: o que a média esconde: 73%" in success
     assert re.search(r"99_exemplo: mediana \d+,\d s, 90% até \d+,\d s, a mais lenta \d+,\d s\.$", times)
 
 
 def test_the_exercises(page):
     text = page.text(f"licao-{NAME}")
-    assert "Exercício 1: comprimento médio 60 12 58% — não calculado (1 nota espera por você)" in text
+    assert "Exercício 1: comprimento médio 60 11 55% — não calculado (2 notas esperam por você)" in text
     assert "Exercício 3: com suas palavras 10 1 80% — não calculado (12 notas esperam por você)" in text
 
 
