@@ -160,7 +160,9 @@ def run_course(lessons, course, console):
     Returns:
         A lista dos ``Report``.
     """
-    shutil.copy(ROOT / "nbgrader_config.py", course)
+    (course / "grading").mkdir()
+    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
+        shutil.copy(ROOT / name, course / name)
     for name in ("solutions", "notebooks"):
         for lesson in lessons:
             shutil.copytree(ROOT / name / lesson, course / name / lesson, ignore=shutil.ignore_patterns("resultados"))
