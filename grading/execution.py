@@ -6,7 +6,7 @@ from subprocess import DEVNULL
 
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
@@ -20,10 +20,11 @@ EMBEDDED = {
 """O ambiente em que os números e as saídas das lições são sempre os mesmos."""
 
 
-class _ThisEnvironment(KernelSpecManager):
+class _ThisEnvironment(AsyncKernelManager):
     """O kernel deste Python: o que está instalado como ``python3`` pode ser o de outro ambiente."""
 
-    def get_kernel_spec(self, kernel_name):
+    @property
+    def kernel_spec(self):
         return KernelSpec(**get_kernel_dict())
 
 
@@ -47,7 +48,7 @@ def execute(notebook, folder, environment=None, allow_errors=False, timeout=120,
     """
     client = NotebookClient(
         notebook,
-        km=AsyncKernelManager(kernel_spec_manager=_ThisEnvironment()),
+        kernel_manager_class=_ThisEnvironment,  # de um gerente pronto (km=…) o nbclient não encerra o kernel
         resources={"metadata": {"path": str(folder)}},
         allow_errors=allow_errors,
         timeout=timeout,
