@@ -12,7 +12,7 @@ from nbgrader.utils import is_grade, is_solution
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from grading.course import open_course
+from grading.course import copy_configuration, open_course
 from grading.source import prepare_source
 from scripts.nova_licao import lesson_cells, write_notebook
 from tests.mutants import Exercise, Wrong, exercises, load
@@ -105,9 +105,7 @@ def write_course(course, lessons):
         course: a pasta.
         lessons: os nomes das lições; ``SAMPLE`` é uma delas.
     """
-    (course / "grading").mkdir(parents=True)
-    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
-        shutil.copy(ROOT / name, course / name)
+    copy_configuration(ROOT, course)
     for lesson in lessons:
         if lesson != SAMPLE:
             for folder in ("solutions", "notebooks"):

@@ -1,6 +1,7 @@
 """O curso de um professor: a configuração, que é a do nbgrader, e o que todos os comandos fazem com ela."""
 
 import os
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -59,6 +60,18 @@ def _config_error(folder, error):
     if isinstance(error, click.ClickException):
         return error
     return click.ClickException(f"A configuração do nbgrader em {folder} tem um erro. {type(error).__name__}: {error}")
+
+
+def copy_configuration(course, folder):
+    """Copia a configuração de um curso para outro: o arquivo do nbgrader e o cabeçalho que ele manda pôr nos cadernos.
+
+    Args:
+        course: a pasta do curso.
+        folder: a do outro; é criada, se não existe.
+    """
+    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(course / name, folder / name)
 
 
 def open_course(name, db=None):

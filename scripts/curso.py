@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from grading.course import copy_configuration
 from grading.execution import execute_and_ask
 from llmdefinitions.command import PortugueseCommand, run_command
 from llmdefinitions.progress import decimal
@@ -160,9 +161,7 @@ def run_course(lessons, course, console):
     Returns:
         A lista dos ``Report``.
     """
-    (course / "grading").mkdir()
-    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
-        shutil.copy(ROOT / name, course / name)
+    copy_configuration(ROOT, course)
     for name in ("solutions", "notebooks"):
         for lesson in lessons:
             shutil.copytree(ROOT / name / lesson, course / name / lesson, ignore=shutil.ignore_patterns("resultados"))

@@ -1,10 +1,9 @@
 """A lição de amostra de ``scripts/nova_licao.py``, com que se experimentam as ferramentas."""
 
-import shutil
-
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
+from grading.course import copy_configuration
 from scripts.nova_licao import SOLUTION, graded, lesson_cells, write_notebook
 
 from .conftest import ROOT
@@ -25,9 +24,7 @@ def find(notebook_cells, cell_id):
 
 def write_course(folder):
     """Monta um curso com a configuração deste e uma só lição; devolve a pasta dele."""
-    (folder / "grading").mkdir(parents=True)
-    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
-        shutil.copy(ROOT / name, folder / name)
+    copy_configuration(ROOT, folder)
     write_notebook(folder / "solutions" / NAME / f"{NAME}.ipynb", cells())
     return folder
 

@@ -12,6 +12,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from grading.batch import grade_all
+from grading.course import copy_configuration
 from grading.kernels import imported_modules, kernel_environment, warm_kernels
 from grading.results import Settings, State, Submission
 from grading.sandbox import best_level
@@ -33,9 +34,7 @@ IDS = {"ids": lambda attack: attack.name}
 def course(tmp_path_factory):
     """Um curso só com a lição dos ataques."""
     folder = tmp_path_factory.mktemp("ataques")
-    (folder / "grading").mkdir()
-    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
-        shutil.copy(ROOT / name, folder / name)
+    copy_configuration(ROOT, folder)
     write_notebook(folder / "solutions" / LESSON / f"{LESSON}.ipynb", lesson_cells())
     return folder
 

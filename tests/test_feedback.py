@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.api import Gradebook
 
 from grading.cli import OTHERS
-from grading.course import open_course
+from grading.course import copy_configuration, open_course
 from grading.exercises import find_exercises, hidden_lines
 from grading.feedback import command, write_page
 from grading.feedback_page import (
@@ -534,9 +534,7 @@ def batched(values, size):
 def test_real_failures_of_hidden_checks_show_no_test(lesson, tmp_path, empty_gradebook):
     """Uma entrega em que cada exercício passa no que se vê e não passa no que está oculto, corrigida de verdade."""
     course = tmp_path / "curso"
-    (course / "grading").mkdir(parents=True)
-    for name in ("nbgrader_config.py", "grading/cabecalho.ipynb"):
-        shutil.copy(ROOT / name, course / name)
+    copy_configuration(ROOT, course)
     shutil.copy(empty_gradebook, course)
     shutil.copytree(ROOT / "solutions" / lesson, course / "solutions" / lesson)
     path = course / "submitted" / "ana" / lesson / f"{lesson}.ipynb"

@@ -11,12 +11,11 @@ import pytest
 from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade, is_solution
 
+from grading.course import copy_configuration
 from grading.execution import execute
 
 from . import example_lesson
 from .conftest import LESSONS, ROOT, SHARED_DATA
-
-COURSE = ("nbgrader_config.py", "grading/cabecalho.ipynb", "solutions")
 
 
 def run(*command, cwd):
@@ -29,10 +28,8 @@ def run(*command, cwd):
 
 def copy_course(folder):
     """Uma cópia do curso só com o que o nbgrader usa."""
-    for name in COURSE:
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    copy_configuration(ROOT, folder)
+    shutil.copytree(ROOT / "solutions", folder / "solutions")
     return folder
 
 
