@@ -15,7 +15,15 @@ from rich.text import Text
 from .batch import UnreachableError, find_submissions
 from .command import Command, run
 from .console import open_console, plain, seconds, show_progress, show_results
-from .course import GradebookError, base_option, course_option, lesson_names, open_course, without_password
+from .course import (
+    GradebookError,
+    base_option,
+    course_option,
+    lesson_names,
+    only_correction,
+    open_course,
+    without_password,
+)
 from .gradebook import GradebookWriter
 from .incoming import REFUSED
 from .kernels import KernelError, data_folders, kernel_environment
@@ -211,7 +219,7 @@ def _grade(coursedir, submissions, sources, settings, machines, again):
     """Corrige e grava; devolve os resultados, os alunos cuja correção de antes vale e os que não deu para gravar."""
     keys = CorrectionKeys(sources, settings)
     key_of = {submission.student: keys.of(submission) for submission in submissions}
-    with GradebookWriter(coursedir) as writer:
+    with only_correction(coursedir, sources[0].lesson), GradebookWriter(coursedir) as writer:
         writer.prepare(sources)
         recorded = {} if again else writer.recorded(sources[0].lesson)
         kept = {student: results for student, (key, results) in recorded.items() if key == key_of.get(student)}

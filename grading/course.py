@@ -10,6 +10,7 @@ from glob import glob
 from pathlib import Path
 
 import click
+from filelock import FileLock, Timeout
 from nbgrader import api
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGrader
@@ -124,7 +125,37 @@ def graded_folder(coursedir, student, lesson):
 
 
 class GradebookError(Exception):
-    """A base de notas não pode ser usada assim; a mensagem diz o que fazer."""
+    """As notas não podem ser gravadas assim; a mensagem diz o que fazer."""
+
+
+@contextmanager
+def only_correction(coursedir, lesson):
+    """Não deixa que dois comandos corrijam a mesma lição ao mesmo tempo: cada um trocaria as pastas do outro.
+
+    A trava é do sistema, num arquivo de ``autograded/``: morto o comando, de que modo for, ela está solta.
+
+    Args:
+        coursedir: o ``nbgrader.coursedir.CourseDirectory``.
+        lesson: o nome da lição.
+
+    Raises:
+        GradebookError: se outro comando a corrige, ou se não se pode escrever em ``autograded/``.
+    """
+    folder = Path(coursedir.format_path(coursedir.autograded_directory, "", ""))
+    lock = FileLock(folder / f".{lesson}.trava", mode=0o664 if coursedir.groupshared else 0o644)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise GradebookError(
+            f"Outro comando está corrigindo {lesson}. Espere que ele termine e repita: o que ele fizer fica feito."
+        ) from None
+    except (OSError, NotImplementedError) as error:  # o segundo: um disco de rede sem travas
+        raise GradebookError(f"Não consigo escrever em {folder}: {reason(error)}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

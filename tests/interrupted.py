@@ -1,8 +1,8 @@
 """``corrigir`` que recebe um SIGKILL num momento escolhido: ``python -m tests.interrupted LIÇÃO MOMENTO``.
 
-O momento é ``SEGUNDOS``, desde o começo, ou ``ENTREGA:PASSO``: ao n-ésimo passo da gravação da n-ésima entrega. Um
-passo é uma ordem à base de notas ou uma mexida no disco; se a gravação tem menos, é no fim dela. O que se fazia ao
-morrer fica em ``morte.txt``.
+O momento é ``SEGUNDOS``, desde o começo e, numa máquina rápida, até o fim da primeira gravação; ou ``ENTREGA:PASSO``:
+ao n-ésimo passo da gravação da n-ésima entrega. Um passo é uma ordem à base de notas ou uma mexida no disco; se a
+gravação tem menos, é no fim dela. O que se fazia ao morrer fica em ``morte.txt``.
 """
 
 import os
@@ -68,5 +68,6 @@ if __name__ == "__main__":
     if colon:
         Killer(int(submission), int(step)).watch()
     else:
+        Killer(1, sys.maxsize).watch()
         Timer(float(submission), die, ["no tempo marcado"]).start()
     sys.exit(main())

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 
 import nbformat
@@ -159,13 +158,18 @@ def test_interruption_keeps_what_was_done(tmp_path):
         command, cwd=course, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "[1/2] ana: 90/90, corrigida\n"
-        time.sleep(1)
+        second = correct(course, NAME)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Interrompido: faltam 1 de 2 entregas" in out
     assert err.strip() == "Erro: Interrompido."
     assert grades(course) == {"ana": (90, True)}
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"Erro: Outro comando está corrigindo {NAME}. Espere")
+    assert second.stdout == "", "o segundo comando começou a corrigir o que o primeiro corrigia"
+    after = correct(course, NAME, "--aluno", "ana")
+    assert after.returncode == 0, "a trava de um comando interrompido ficou fechada"
 
 
 # --- a linha de comando

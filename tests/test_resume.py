@@ -295,7 +295,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(class_of_thirty, tmp
     course = shutil.copytree(class_of_thirty, tmp_path / "curso")
     luck, deaths = random.Random(123), []  # noqa: S311
     for number in range(KILLS):
-        moment = f"{luck.uniform(1, 8):.2f}" if number % 3 == 0 else f"{luck.randint(1, 2)}:{luck.randint(1, STEPS)}"
+        moment = f"{luck.uniform(0.5, 6):.2f}" if number % 3 == 0 else f"{luck.randint(1, 2)}:{luck.randint(1, STEPS)}"
         command = [sys.executable, "-m", "tests.interrupted", NAME, "--processos", "2", moment]
         process = subprocess.run(command, cwd=course, env=ENVIRONMENT, capture_output=True, check=False, timeout=300)
         assert process.returncode == -signal.SIGKILL, (moment, process.stdout, process.stderr)
