@@ -36,7 +36,7 @@ NAMES = (
     "Yasmin Zélia Zoé"
 )
 SURNAMES = (
-    "Abrantes|Aguiar|Aragão|Assunção|Barcellos|Brandão|Câmara|Conceição|Corrêa|da Luz|d'Ávila|de Sá|do Ó|dos Anjos|"
+    "Abrantes|Aguiar|Aragão|Assunção|Barcellos|Brandão|Câmara|Corrêa|da Luz|d'Ávila|de Sá|do Ó|dos Anjos|"
     "Esteves|Falcão|Figueirôa|Fontoura|Galvão|Gonçalves|Guimarães|Jatobá|Leitão|Lobão|Magalhães|Mourão|Muniz|"
     "Negreiros|Nóbrega|Ogawa|Patrício|Peçanha|Piauí|Quintão|Romão|Sabóia|Simões|Taború|Tenório|Valadão|Ximenes"
 )

@@ -21,6 +21,11 @@ ATTEMPTS = 3
 PATIENCE = 5  # segundos para um processo interrompido fechar o isolamento da entrega que tinha nas mãos
 
 
+def name_order(name):
+    """A chave da ordem alfabética de quem lê português: Ávila vem antes de Barros."""
+    return unicodedata.normalize("NFKD", name).encode("ascii", "ignore").lower(), name
+
+
 def find_submissions(coursedir, lesson, students=None):
     """Acha as entregas de uma lição, na organização de pastas do nbgrader.
 
@@ -40,7 +45,7 @@ def find_submissions(coursedir, lesson, students=None):
     wanted = students and {_normal(name) for name in students}
     return [
         Submission(folder.name, lesson, folder.joinpath(*pattern[place + 1 :]))
-        for folder in sorted(everyone.glob("*"))
+        for folder in sorted(everyone.glob("*"), key=lambda folder: name_order(folder.name))
         if folder.joinpath(*pattern[place + 1 :]).is_dir()
         and not folder.name.startswith(".")
         and folder.name not in excluded

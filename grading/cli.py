@@ -12,7 +12,7 @@ import click
 from nbgrader.preprocessors import Execute
 from rich.text import Text
 
-from .batch import UnreachableError, find_submissions
+from .batch import UnreachableError, find_submissions, name_order
 from .command import Command, run
 from .console import open_console, plain, seconds, show_progress, show_results
 from .course import (
@@ -229,7 +229,7 @@ def _grade(coursedir, submissions, sources, settings, machines, again):
         if waiting:
             results += _grade_waiting(writer, waiting, sources, settings, machines, key_of)
         lost = writer.lost
-    return sorted(results, key=lambda result: (result.student, result.name)), unchanged, lost
+    return sorted(results, key=lambda result: (name_order(result.student), result.name)), unchanged, lost
 
 
 def _grade_waiting(writer, submissions, sources, settings, machines, key_of):

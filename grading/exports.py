@@ -8,6 +8,8 @@ from nbgrader.api import MissingEntry, Student
 from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Float, TraitError, Unicode, validate
 
+from .batch import name_order
+
 SCALE = 10
 """A nota final vai de 0 a isto."""
 
@@ -38,11 +40,11 @@ def class_grades(gradebook, weights, lessons):
         lessons: as lições que contam.
 
     Returns:
-        Lista de ``Grades``, na ordem da base.
+        Lista de ``Grades``, em ordem alfabética.
     """
     total = sum(weights[lesson] for lesson in lessons)
     everyone = []
-    for student in gradebook.students:
+    for student in sorted(gradebook.students, key=lambda student: name_order(student.id)):
         found = {lesson: _mark(gradebook, lesson, student.id) for lesson in lessons}
         marks = {lesson: grade for lesson, (grade, _) in found.items()}
         final = sum(weights[lesson] * (grade or 0) for lesson, grade in marks.items()) / total if total else 0

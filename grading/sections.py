@@ -1,9 +1,9 @@
 """As partes do relatório da turma: o que a página diz de cada coisa, em dados prontos para o modelo HTML."""
 
-import unicodedata
 from collections import Counter, defaultdict
 from itertools import chain
 
+from .batch import name_order
 from .console import SCORED, plain
 from .exports import SCALE
 from .figures import decimal, percent, plot_grades, plot_success, plot_times
@@ -22,11 +22,6 @@ def shown(text):
     """Um texto que veio de uma entrega, numa linha e de tamanho razoável."""
     text = plain(" ".join(text.split()))
     return text if len(text) <= LONGEST_SENTENCE else text[:LONGEST_SENTENCE] + "…"
-
-
-def name_order(name):
-    """A ordem alfabética de quem lê português: Ávila vem antes de Barros."""
-    return unicodedata.normalize("NFKD", name).encode("ascii", "ignore").lower(), name
 
 
 def describe_lesson(lesson, everyone):

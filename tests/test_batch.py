@@ -49,20 +49,20 @@ def attempts(course, student):
 
 
 def test_submissions_are_found_in_order(tmp_path):
-    submit(tmp_path, "zeca", "Ana Luísa", "bia", ".oculta", "outra lição")
+    submit(tmp_path, "zeca", "Ana Luísa", "Ávila", "bia", ".oculta", "outra lição")
     (tmp_path / "submitted" / "outra lição" / LESSON).rmdir()
     (tmp_path / "submitted" / "lista.txt").write_text("")
     (tmp_path / "submitted" / "solto").mkdir()
     (tmp_path / "submitted" / "solto" / LESSON).write_text("um arquivo no lugar da pasta")
     found = find_submissions(CourseDirectory(root=str(tmp_path)), LESSON)
-    assert names(found) == ["Ana Luísa", "bia", "zeca"]
+    assert names(found) == ["Ana Luísa", "Ávila", "bia", "zeca"]
     assert found[0] == Submission("Ana Luísa", LESSON, tmp_path / "submitted" / "Ana Luísa" / LESSON)
 
 
 def test_only_the_students_that_were_asked_for(tmp_path):
     submit(tmp_path, "Joa\u0303o", "Maria", "bia")  # o nome como o macOS o escreve
     found = find_submissions(CourseDirectory(root=str(tmp_path)), LESSON, ["Jo\u00e3o", "bia"])
-    assert names(found) == ["Joa\u0303o", "bia"]
+    assert names(found) == ["bia", "Joa\u0303o"]
 
 
 def test_the_layout_and_the_exclusions_of_the_configuration_are_followed(tmp_path):

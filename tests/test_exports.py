@@ -76,7 +76,7 @@ def test_weights_are_those_of_the_lessons():
 
 def test_final_grade(tmp_path, gradebook_path):
     everything = dict.fromkeys(course_weights(), (90, 10))
-    write_gradebook(gradebook_path, {"ana": ANA, "beto": everything, "caio": {}, "=soma(A1)": {}})
+    write_gradebook(gradebook_path, {"ana": ANA, "beto": everything, "caio": {}, "=soma(A1)": {}, "Ágata": {}})
     export(tmp_path)
     rows = read(tmp_path / "notas.csv")
     assert rows["beto"]["nota final"] == "10.00"
@@ -85,6 +85,7 @@ def test_final_grade(tmp_path, gradebook_path):
     assert rows["ana"]["nota final"] == "1.66"  # (10 · 98 + 15 · 45) / 1000
     assert rows["ana"]["falta corrigir"] == "03_preparacao_dos_dados"
     assert "'=soma(A1)" in rows, "um nome de pasta não pode ser uma fórmula na planilha"
+    assert list(rows)[1:] == ["Ágata", "ana", "beto", "caio"], "em ordem alfabética"
 
 
 def test_late_penalty_is_discounted(tmp_path, gradebook_path):
