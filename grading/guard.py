@@ -259,7 +259,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
         name = message = ""
         value = None
         try:
-            reset_random(seed)
+            start_over(seed)
             exec(code, space)  # noqa: S102
             value = eval(last, space) if last else None  # noqa: S307
         except BaseException as error:
@@ -373,7 +373,7 @@ def install(inventory, connection, key, seal, unseal, namespace, seed):
     replacement = reachable("set_signal")
     replace_everywhere(signal.signal, replacement)
     replace_everywhere(set_handler, replacement)
-    reset_random(seed)
+    start_over(seed)
     addaudithook(hook)
 
 
@@ -441,10 +441,14 @@ def replace_everywhere(function, other):
                 setattr(module, key, other)
 
 
-def reset_random(seed):
-    """Põe a semente em cada gerador que já foi importado."""
+def start_over(seed):
+    """Põe a semente em cada gerador que já foi importado, e liga os gradientes que uma resposta tenha desligado de vez.
+
+    O erro de um exercício não custa pontos aos outros.
+    """
     manual_seed(seed)
     if numpy := modules.get("numpy"):
         numpy.random.seed(seed)
     if torch := modules.get("torch"):
         torch.manual_seed(seed)
+        torch.set_grad_enabled(True)

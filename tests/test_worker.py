@@ -65,6 +65,12 @@ def test_twenty_corrections_give_the_same_score(warm, tmp_path):
     assert other != score, "com outra semente a sorte é outra: é a semente que a fixa"
 
 
+def test_gradients_turned_off_for_good_cost_only_the_exercise_that_did_it(warm, tmp_path):
+    lesson = source("import torch\n\ntorch.set_grad_enabled(False)", "int(torch.is_grad_enabled())")
+    result = grade(submit(tmp_path, lesson), lesson, warm)
+    assert result.earned == 1
+
+
 def test_a_failure_of_the_correction_is_not_the_students(warm, tmp_path):
     lesson = source(ANSWER)
     result = grade(submit(tmp_path, lesson), lesson, replace(warm, kernels=str(tmp_path / "ninguem")))
