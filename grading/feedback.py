@@ -113,9 +113,9 @@ def _state(sections, changed):
 
 
 def _full_name(student):
-    """O id e, se a base tem, o nome da pessoa."""
+    """O id e, se a base tem um que não seja ele, o nome da pessoa."""
     name = " ".join(filter(None, (student.first_name, student.last_name)))
-    return f"{name} ({student.id})" if name else student.id
+    return student.id if name in ("", student.id) else f"{name} ({student.id})"
 
 
 def _marks(notebook, exercises, result):

@@ -268,6 +268,10 @@ def test_what_the_teacher_gave_counts_and_is_shown(course):
     page = read_page(course, "oculta")
     text = text_of(page)
     assert "Correção de Ocúlia Sá (oculta)" in text
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:  # como o zip do Moodle o grava
+        gradebook.update_or_create_student("oculta", first_name="oculta", last_name="")
+    feedback(course, NAME, "--aluno", "oculta")
+    assert text_of(read_page(course, "oculta")).startswith("Correção de oculta Título da lição")
     assert "47,75 de 100 pontos" in text
     assert "Correção automática: 0 Dados pelo professor: 52,75 Desconto pelo atraso: −5" in text
     mean = article(page, "Exercício 1")
