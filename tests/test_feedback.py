@@ -144,7 +144,7 @@ def test_everyone_gets_a_page_where_nbgrader_puts_it(graded):
     assert outcome.exit_code == 0, outcome.output
     students = {path.name for path in (course / "submitted").iterdir()}
     assert {path.name for path in (course / "feedback").iterdir()} == students
-    assert re.search(r"^\[2/10\] 99_exemplo, Zoë d'Ávila: espera o professor$", outcome.output, re.M)
+    assert re.search(r"^\[10/10\] 99_exemplo, Zoë d'Ávila: espera o professor$", outcome.output, re.M)
     assert "10 páginas em" in outcome.output
     assert outcome.output.rstrip().endswith("feedback/ALUNO/LIÇÃO/LIÇÃO.html")
     mode = page_path(course, RIGHT).stat().st_mode
