@@ -180,6 +180,15 @@ def course(tmp_path):
     return example_lesson.write_course(tmp_path / "curso")
 
 
+def test_a_place_that_takes_no_writing_is_said_before_anything_is_corrected(course):
+    submit(course, "ana")
+    (course / "autograded").write_text("um arquivo no lugar da pasta")
+    process = correct(course, NAME)
+    assert process.returncode == 1
+    assert process.stderr.startswith(f"Erro: Não consigo escrever em {course / 'autograded'}: ")
+    assert process.stdout == ""
+
+
 def test_help_is_portuguese():
     process = correct(ROOT, "--help")
     assert process.returncode == 0
